@@ -93,7 +93,7 @@ impl Environment for Process {
 }
 
 /// The kernel's clock that counts suspend.
-fn boot_time() -> Reading {
+pub(crate) fn boot_time() -> Reading {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const CLOCK: libc::clockid_t = libc::CLOCK_BOOTTIME;
     // Apple's CLOCK_MONOTONIC goes on while the machine sleeps.

@@ -1,10 +1,29 @@
 //! Where objects are kept: one narrow trait, its contract in words, and three stores that keep it.
 
+use crate::config::{Config, StoreUrl};
+use crate::error::{Error, Status};
 use crate::time::Stamp;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use std::fmt;
+use std::sync::Arc;
+
+pub mod local;
+pub mod memory;
+
+/// How many objects a page of a LIST and one DELETE hold at most.
+pub const PAGE: usize = 1000;
+
+/// The store that `config` names. Asks nothing of the store itself: that it is there, and may be read, shows at the first
+/// request. Must be called within a tokio runtime, which then carries the store's I/O.
+pub async fn open(config: &Config) -> Result<Arc<dyn Store>, Error> {
+    match &config.store {
+        StoreUrl::Memory { name } => Ok(Arc::new(memory::MemoryStore::open(name))),
+        StoreUrl::File { directory } => Ok(Arc::new(local::LocalStore::open(directory, tokio::runtime::Handle::current()))),
+        StoreUrl::S3 { .. } => Err(Error::invalid("this build of the library has no S3 store (cargo feature `s3`)").with("field", "store")),
+    }
+}
 
 /// An object store, as the journal needs it.
 ///
@@ -161,6 +180,19 @@ pub struct Failure {
 impl Failure {
     pub fn new(kind: Kind, message: impl Into<String>) -> Failure {
         Failure { kind, message: message.into(), date: None }
+    }
+
+    /// The failure as a caller of the journal is told of it.
+    pub fn into_error(self) -> Error {
+        let status = match self.kind {
+            Kind::NoSuchStore => Status::NoSuchStore,
+            Kind::Denied => Status::Denied,
+            Kind::NotFound | Kind::ConditionFailed | Kind::Conflict | Kind::Refused | Kind::Unavailable => Status::Unavailable,
+        };
+        let mut error = Error::new(status, self.message);
+        // A full disk or a request that the store calls wrong stays so until someone acts.
+        error.retryable = status == Status::Unavailable && self.kind != Kind::Refused;
+        error
     }
 }
 
