@@ -1,0 +1,397 @@
+//! Reading JSON text in one pass, without a tree and without recursion.
+
+use super::string::compare_names;
+use super::JsonError;
+use std::cmp::Ordering;
+use std::ops::Range;
+
+/// What a byte within a string means to the reader.
+const PLAIN: u8 = 0;
+/// Must be escaped in canonical text only: `<`, `>`, `&`.
+const ESCAPED: u8 = 1;
+/// May begin U+2028 or U+2029, which must be escaped in canonical text.
+const SEPARATOR: u8 = 2;
+/// From here on, the byte is never plain.
+const QUOTE: u8 = 3;
+const BACKSLASH: u8 = 4;
+const CONTROL: u8 = 5;
+
+const CLASSES: [u8; 256] = {
+    let mut classes = [PLAIN; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        classes[byte] = CONTROL;
+        byte += 1;
+    }
+    classes[b'"' as usize] = QUOTE;
+    classes[b'\\' as usize] = BACKSLASH;
+    classes[b'<' as usize] = ESCAPED;
+    classes[b'>' as usize] = ESCAPED;
+    classes[b'&' as usize] = ESCAPED;
+    classes[0xe2] = SEPARATOR;
+    classes
+};
+
+/// Whether `byte` stands for itself in a canonical string, whatever surrounds it.
+pub(super) fn is_plain(byte: u8) -> bool {
+    CLASSES[byte as usize] == PLAIN
+}
+
+const NOT_CANONICAL: &str = "not canonical";
+
+/// An object or array that was opened and not yet closed.
+struct Open {
+    is_object: bool,
+    /// The name before, where names must ascend.
+    last: Option<Range<usize>>,
+}
+
+/// Reads one text from front to back.
+pub(crate) struct Reader<'a> {
+    text: &'a [u8],
+    position: usize,
+    depth: usize,
+    open: Vec<Open>,
+}
+
+impl<'a> Reader<'a> {
+    /// `depth` is how many objects and arrays may enclose each other.
+    pub(crate) fn new(text: &'a [u8], depth: usize) -> Reader<'a> {
+        Reader { text, position: 0, depth, open: Vec::new() }
+    }
+
+    pub(crate) fn text(&self) -> &'a [u8] {
+        self.text
+    }
+
+    pub(crate) fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Goes back (or forth) to a place that was read before.
+    pub(crate) fn seek(&mut self, position: usize) {
+        self.position = position;
+        self.open.clear();
+    }
+
+    pub(crate) fn fail<T>(&self, message: &'static str) -> Result<T, JsonError> {
+        Err(JsonError { offset: self.position, message })
+    }
+
+    #[inline]
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.text.get(self.position).copied()
+    }
+
+    /// Passes over white space, and shows what follows.
+    #[inline]
+    pub(crate) fn peek_token(&mut self) -> Option<u8> {
+        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.peek() {
+            self.position += 1;
+        }
+        self.peek()
+    }
+
+    #[inline]
+    pub(crate) fn advance(&mut self) {
+        self.position += 1;
+    }
+
+    /// Checks that nothing but white space is left.
+    pub(crate) fn end(&mut self) -> Result<(), JsonError> {
+        match self.peek_token() {
+            None => Ok(()),
+            Some(_) => self.fail("text after the end of the value"),
+        }
+    }
+
+    /// Checks that one more object or array may be opened inside of `level` others.
+    #[inline]
+    pub(crate) fn check_depth(&self, level: usize) -> Result<(), JsonError> {
+        if level >= self.depth { self.fail("nested too deeply") } else { Ok(()) }
+    }
+
+    /// Opens the object that stands inside of `level` objects and arrays. True: a member follows, its name is next.
+    pub(crate) fn open_object(&mut self, level: usize) -> Result<bool, JsonError> {
+        if self.peek_token() != Some(b'{') {
+            return self.fail("not a JSON object");
+        }
+        self.check_depth(level)?;
+        self.advance();
+        if self.peek_token() == Some(b'}') {
+            self.advance();
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Opens an array. True: an element follows.
+    pub(crate) fn open_array(&mut self, level: usize) -> Result<bool, JsonError> {
+        if self.peek_token() != Some(b'[') {
+            return self.fail("not a JSON array");
+        }
+        self.check_depth(level)?;
+        self.advance();
+        if self.peek_token() == Some(b']') {
+            self.advance();
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Reads a member's name and the colon. The range is the name without its quotes, as it is written.
+    #[inline]
+    pub(crate) fn name(&mut self) -> Result<Range<usize>, JsonError> {
+        if self.peek_token() != Some(b'"') {
+            return self.fail("a member's name is missing");
+        }
+        let name = self.string::<false>()?;
+        if self.peek_token() != Some(b':') {
+            return self.fail("a colon is missing");
+        }
+        self.advance();
+        Ok(name)
+    }
+
+    /// After a member's value. True: another member follows; false: the object is closed.
+    #[inline]
+    pub(crate) fn next_member(&mut self) -> Result<bool, JsonError> {
+        self.next_or(b'}')
+    }
+
+    /// After an element. True: another follows; false: the array is closed.
+    #[inline]
+    pub(crate) fn next_element(&mut self) -> Result<bool, JsonError> {
+        self.next_or(b']')
+    }
+
+    #[inline]
+    fn next_or(&mut self, close: u8) -> Result<bool, JsonError> {
+        match self.peek_token() {
+            Some(b',') => {
+                self.advance();
+                Ok(true)
+            }
+            Some(byte) if byte == close => {
+                self.advance();
+                Ok(false)
+            }
+            Some(_) => self.fail("a comma is missing"),
+            None => self.fail("the text ends too early"),
+        }
+    }
+
+    /// Passes over one value that stands inside of `level` objects and arrays, checking it. The range has no white space around it.
+    #[inline]
+    pub(crate) fn skip(&mut self, level: usize) -> Result<Range<usize>, JsonError> {
+        self.peek_token();
+        let start = self.position;
+        self.skip_value::<false>(level)?;
+        Ok(start..self.position)
+    }
+
+    /// As [`Reader::skip`], of a value that must be canonical.
+    #[inline]
+    pub(crate) fn skip_canonical(&mut self, level: usize) -> Result<Range<usize>, JsonError> {
+        let start = self.position;
+        self.skip_value::<true>(level)?;
+        Ok(start..self.position)
+    }
+
+    fn skip_value<const CANONICAL: bool>(&mut self, level: usize) -> Result<(), JsonError> {
+        let bottom = self.open.len();
+        loop {
+            match if CANONICAL { self.peek() } else { self.peek_token() } {
+                Some(byte @ (b'{' | b'[')) => {
+                    self.check_depth(level + self.open.len() - bottom)?;
+                    self.advance();
+                    let is_object = byte == b'{';
+                    let close = if is_object { b'}' } else { b']' };
+                    if (if CANONICAL { self.peek() } else { self.peek_token() }) == Some(close) {
+                        self.advance();
+                    } else {
+                        self.open.push(Open { is_object, last: None });
+                        if is_object {
+                            self.inner_name::<CANONICAL>()?;
+                        }
+                        continue;
+                    }
+                }
+                _ => self.scalar::<CANONICAL>()?,
+            }
+            loop {
+                if self.open.len() == bottom {
+                    return Ok(());
+                }
+                // `open` is longer than `bottom`, so there is a last one.
+                let Some(Open { is_object, .. }) = self.open.last() else { return Ok(()) };
+                let is_object = *is_object;
+                if CANONICAL && !matches!(self.peek(), Some(b',' | b'}' | b']')) {
+                    return self.fail(NOT_CANONICAL);
+                }
+                let close = if is_object { b'}' } else { b']' };
+                if self.next_or(close)? {
+                    if is_object {
+                        self.inner_name::<CANONICAL>()?;
+                    }
+                    break;
+                }
+                self.open.pop();
+            }
+        }
+    }
+
+    /// A member's name inside of a value that is passed over.
+    fn inner_name<const CANONICAL: bool>(&mut self) -> Result<(), JsonError> {
+        if !CANONICAL {
+            self.name()?;
+            return Ok(());
+        }
+        let previous = self.open.last_mut().and_then(|open| open.last.take());
+        let name = self.canonical_name(previous)?;
+        if let Some(open) = self.open.last_mut() {
+            open.last = Some(name);
+        }
+        Ok(())
+    }
+
+    /// Reads a member's name and the colon in canonical text; it must sort after the name before it in the same object.
+    #[inline]
+    pub(crate) fn canonical_name(&mut self, previous: Option<Range<usize>>) -> Result<Range<usize>, JsonError> {
+        if self.peek() != Some(b'"') {
+            return self.fail(NOT_CANONICAL);
+        }
+        let name = self.string::<true>()?;
+        if self.peek() != Some(b':') {
+            return self.fail(NOT_CANONICAL);
+        }
+        if let Some(previous) = previous
+            && compare_names(&self.text[previous], &self.text[name.clone()]) != Ordering::Less
+        {
+            return self.fail(NOT_CANONICAL);
+        }
+        self.advance();
+        Ok(name)
+    }
+
+    fn scalar<const CANONICAL: bool>(&mut self) -> Result<(), JsonError> {
+        match self.peek() {
+            Some(b'"') => self.string::<CANONICAL>().map(|_| ()),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.word(b"true"),
+            Some(b'f') => self.word(b"false"),
+            Some(b'n') => self.word(b"null"),
+            Some(_) => self.fail("not a JSON value"),
+            None => self.fail("the text ends too early"),
+        }
+    }
+
+    fn word(&mut self, word: &'static [u8]) -> Result<(), JsonError> {
+        if !self.text[self.position..].starts_with(word) {
+            return self.fail("not a JSON value");
+        }
+        self.position += word.len();
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), JsonError> {
+        if self.peek() == Some(b'-') {
+            self.advance();
+        }
+        if self.peek() == Some(b'0') {
+            self.advance();
+            if let Some(b'0'..=b'9') = self.peek() {
+                return self.fail("a number begins with 0");
+            }
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.advance();
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.advance();
+            if let Some(b'+' | b'-') = self.peek() {
+                self.advance();
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    /// At least one digit.
+    fn digits(&mut self) -> Result<(), JsonError> {
+        let start = self.position;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.position += 1;
+        }
+        if self.position == start { self.fail("a digit is missing") } else { Ok(()) }
+    }
+
+    /// Reads a string whose opening quote is next. The range is what stands between the quotes, as it is written.
+    #[inline]
+    pub(crate) fn string<const CANONICAL: bool>(&mut self) -> Result<Range<usize>, JsonError> {
+        let text = self.text;
+        let start = self.position + 1;
+        let mut position = start;
+        loop {
+            let Some(&byte) = text.get(position) else {
+                self.position = text.len();
+                return self.fail("the text ends too early");
+            };
+            match CLASSES[byte as usize] {
+                PLAIN => position += 1,
+                QUOTE => {
+                    self.position = position + 1;
+                    return Ok(start..position);
+                }
+                BACKSLASH => {
+                    let length = if CANONICAL { canonical_escape(&text[position..]) } else { escape(&text[position..]) };
+                    match length {
+                        Some(length) => position += length,
+                        None => {
+                            self.position = position;
+                            return self.fail(if CANONICAL { NOT_CANONICAL } else { "not a JSON escape" });
+                        }
+                    }
+                }
+                CONTROL => {
+                    self.position = position;
+                    return self.fail("a control character in a string");
+                }
+                class if CANONICAL => {
+                    if class == ESCAPED || matches!(text.get(position + 1..position + 3), Some([0x80, 0xa8 | 0xa9])) {
+                        self.position = position;
+                        return self.fail(NOT_CANONICAL);
+                    }
+                    position += 1;
+                }
+                _ => position += 1,
+            }
+        }
+    }
+}
+
+/// The length of the escape that `text` begins with, if JSON knows it.
+fn escape(text: &[u8]) -> Option<usize> {
+    match text.get(1)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
+        b'u' if text.get(2..6)?.iter().all(u8::is_ascii_hexdigit) => Some(6),
+        _ => None,
+    }
+}
+
+/// The length of the escape that `text` begins with, if it is the canonical spelling of its character.
+fn canonical_escape(text: &[u8]) -> Option<usize> {
+    match text.get(1)? {
+        b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
+        b'u' => match text.get(2..6)? {
+            b"003c" | b"003e" | b"0026" | b"2028" | b"2029" => Some(6),
+            [b'0', b'0', b'0', b'0'..=b'7' | b'b' | b'e' | b'f'] => Some(6),
+            [b'0', b'0', b'1', b'0'..=b'9' | b'a'..=b'f'] => Some(6),
+            _ => None,
+        },
+        _ => None,
+    }
+}
