@@ -152,12 +152,7 @@ impl Store for MemoryStore {
         let listed: Vec<Listed> = found
             .by_ref()
             .take(PAGE)
-            .map(|(key, version)| Listed {
-                key: key.clone(),
-                etag: version.etag(),
-                stamp: version.stamp,
-                size: version.bytes.len() as u64,
-            })
+            .map(|(key, version)| Listed { key: key.clone(), etag: version.etag(), stamp: version.stamp, size: version.bytes.len() as u64 })
             .collect();
         let next = found.next().and_then(|_| listed.last().map(|last| last.key.clone()));
         Ok(Page { objects: listed, next, date: Some(date) })

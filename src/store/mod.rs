@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 pub mod local;
 pub mod memory;
+#[cfg(feature = "s3")]
+pub mod s3;
 
 /// How many objects a page of a LIST and one DELETE hold at most.
 pub const PAGE: usize = 1000;
@@ -21,6 +23,9 @@ pub async fn open(config: &Config) -> Result<Arc<dyn Store>, Error> {
     match &config.store {
         StoreUrl::Memory { name } => Ok(Arc::new(memory::MemoryStore::open(name))),
         StoreUrl::File { directory } => Ok(Arc::new(local::LocalStore::open(directory, tokio::runtime::Handle::current()))),
+        #[cfg(feature = "s3")]
+        StoreUrl::S3 { bucket, root } => Ok(Arc::new(s3::S3Store::open(&config.s3, bucket, root).await?)),
+        #[cfg(not(feature = "s3"))]
         StoreUrl::S3 { .. } => Err(Error::invalid("this build of the library has no S3 store (cargo feature `s3`)").with("field", "store")),
     }
 }
