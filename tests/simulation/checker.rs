@@ -1,0 +1,478 @@
+//! Holds what clients saw to the promises of journal.md. Knows the engine's promises and nothing of how it keeps them.
+
+use super::history::{Ending, Event, History, ReplicaId, Settlement, StateId, Violation, What};
+use super::model::{BatchId, Model};
+use super::world::Time;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the checker must know of the store to judge fairly.
+#[derive(Clone, Copy, Debug)]
+pub struct Fairness {
+    /// Stamps come from one clock. Where they come from several, a later segment may carry an earlier stamp, and the canonical order is not the order in which a
+    /// client wrote: then only P4's agreement on an order is checked, not P5's on which.
+    pub one_clock_stamps: bool,
+}
+
+/// Checks the whole history, and returns every violation found, the earliest first.
+pub fn check(history: &History, fairness: Fairness) -> Vec<Violation> {
+    let mut checker = Checker::new(history, fairness);
+    for event in &history.events {
+        checker.event(event);
+    }
+    checker.end();
+    let mut violations = checker.violations;
+    violations.sort_by_key(|violation| violation.at);
+    violations
+}
+
+/// What a state holds, looked at once however often it was seen.
+struct Content {
+    log: Vec<BatchId>,
+    held: BTreeSet<BatchId>,
+}
+
+#[derive(Default)]
+struct Seen {
+    held: BTreeSet<BatchId>,
+    mark: (i128, String),
+}
+
+struct Checker<'a> {
+    history: &'a History,
+    fairness: Fairness,
+    violations: Vec<Violation>,
+    contents: BTreeMap<StateId, Content>,
+    endings: BTreeMap<BatchId, Ending>,
+    refused: BTreeSet<BatchId>,
+    settled: BTreeMap<BatchId, Settlement>,
+    /// Acknowledged batches of each namespace, in the order of their acknowledgement.
+    acknowledged: BTreeMap<&'a str, Vec<BatchId>>,
+    /// How many of them there were as a flush began.
+    flushes: BTreeMap<u64, usize>,
+    seen: BTreeMap<(ReplicaId, &'a str), Seen>,
+    /// Own acknowledged batches of each replica.
+    own: BTreeMap<(ReplicaId, &'a str), Vec<BatchId>>,
+    /// For each batch, what its replica had listed as it was submitted.
+    listed_before: Vec<(BatchId, BTreeSet<BatchId>)>,
+    /// The first view that showed each batch.
+    first_shown: BTreeMap<BatchId, (Time, ReplicaId)>,
+    finals: BTreeMap<&'a str, (ReplicaId, StateId, Time)>,
+    now: Time,
+}
+
+impl<'a> Checker<'a> {
+    fn new(history: &'a History, fairness: Fairness) -> Checker<'a> {
+        Checker {
+            history,
+            fairness,
+            violations: history.violations.clone(),
+            contents: BTreeMap::new(),
+            endings: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            settled: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
+            flushes: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            own: BTreeMap::new(),
+            listed_before: Vec::new(),
+            first_shown: BTreeMap::new(),
+            finals: BTreeMap::new(),
+            now: 0,
+        }
+    }
+
+    fn violate(&mut self, promise: &'static str, what: String) {
+        self.violations.push(Violation { at: self.now, promise, what });
+    }
+
+    fn event(&mut self, event: &'a Event) {
+        self.now = event.at;
+        match &event.what {
+            What::Submitted(batch) => self.submitted(*batch),
+            What::Refused(batch) => drop(self.refused.insert(*batch)),
+            What::Ended(batch, ending) => self.ended(*batch, ending),
+            What::Settled(batch, settlement) => self.settlement(*batch, *settlement),
+            What::FlushBegan { flush, namespace, .. } => {
+                let count = self.acknowledged.get(namespace.as_str()).map_or(0, Vec::len);
+                self.flushes.insert(*flush, count);
+            }
+            What::View(view) => {
+                self.look(view.state, &view.namespace, view.replica);
+                self.view(view);
+            }
+            What::Final { replica, namespace, state } => {
+                self.look(*state, namespace, *replica);
+                self.last(*replica, namespace, *state);
+            }
+            What::Waiting { replica, what } => self.violate("an answer for every waiter", format!("replica {replica}: {what}")),
+            What::FlushEnded { .. } | What::ReplicaEnded(_) | What::Calm => {}
+        }
+    }
+
+    fn submitted(&mut self, id: BatchId) {
+        let batch = &self.history.batches[id as usize];
+        if let Some(seen) = self.seen.get(&(batch.replica, batch.namespace.as_str())) {
+            // What another replica wrote can only be known from a LIST.
+            let foreign = seen.held.iter().copied().filter(|other| self.history.batches[*other as usize].replica != batch.replica).collect();
+            self.listed_before.push((id, foreign));
+        }
+    }
+
+    fn ended(&mut self, id: BatchId, ending: &Ending) {
+        if let Some(before) = self.endings.insert(id, ending.clone()) {
+            self.violate("exactly one answer", format!("batch {id} ended as {before:?} and then as {ending:?}"));
+        }
+        if matches!(ending, Ending::Applied { .. }) {
+            self.acknowledge(id);
+        }
+    }
+
+    fn acknowledge(&mut self, id: BatchId) {
+        let batch = &self.history.batches[id as usize];
+        self.acknowledged.entry(&batch.namespace).or_default().push(id);
+        self.own.entry((batch.replica, &batch.namespace)).or_default().push(id);
+    }
+
+    fn settlement(&mut self, id: BatchId, settlement: Settlement) {
+        match self.settled.insert(id, settlement) {
+            Some(before) if before != Settlement::Unknown && before != settlement => {
+                self.violate("P3", format!("batch {id} was settled as {before:?} and then as {settlement:?}"));
+            }
+            Some(before) if before == settlement => {}
+            _ if settlement == Settlement::Applied => self.acknowledge(id),
+            _ => {}
+        }
+    }
+
+    /// What can be said of a state alone.
+    fn look(&mut self, state: StateId, namespace: &str, replica: ReplicaId) {
+        if self.contents.contains_key(&state) {
+            return;
+        }
+        let text = &self.history.states[state];
+        let parsed = serde_json::from_str(text).ok().and_then(|value| Model::read(&value));
+        let log = parsed.map(|model| model.log());
+        let Some(log) = log else {
+            self.violate("canonical JSON", format!("replica {replica} showed a state that is no object: {text}"));
+            self.contents.insert(state, Content { log: Vec::new(), held: BTreeSet::new() });
+            return;
+        };
+        let mut held = BTreeSet::new();
+        let mut last_of_handle = BTreeMap::new();
+        let mut replayed = Model::default();
+        for &id in &log {
+            let Some(batch) = self.history.batches.get(id as usize).filter(|batch| batch.namespace == namespace) else {
+                self.violate("P1", format!("replica {replica} shows batch {id}, which nobody wrote to namespace {namespace:?}"));
+                continue;
+            };
+            if !held.insert(id) {
+                self.violate("P1", format!("replica {replica} shows batch {id} twice"));
+            }
+            let before = last_of_handle.insert(batch.handle, id);
+            if let Some(before) = before.filter(|before| *before > id && self.fairness.one_clock_stamps) {
+                self.violate("P5", format!("replica {replica} shows batch {before} before batch {id}, which was submitted earlier through the same handle"));
+            }
+            for op in &batch.ops {
+                if let Err(reason) = replayed.apply(op) {
+                    self.violate("P1", format!("batch {id} cannot be replayed: {reason}"));
+                }
+            }
+        }
+        if replayed.text() != *text {
+            self.violate("P1", format!("replica {replica} shows a state that its batches {log:?} do not make: {text} instead of {}", replayed.text()));
+        }
+        self.contents.insert(state, Content { log, held });
+    }
+
+    fn view(&mut self, view: &'a super::history::View) {
+        let place = (view.replica, view.namespace.as_str());
+        let held = self.contents[&view.state].held.clone();
+        for id in &held {
+            self.first_shown.entry(*id).or_insert((self.now, view.replica));
+        }
+        if let Some(missing) = self.own.get(&place).and_then(|own| own.iter().find(|id| !held.contains(id))).copied() {
+            self.violate("P5", format!("replica {} does not read its own acknowledged batch {missing}", view.replica));
+        }
+        if let Some(count) = view.after_flush.and_then(|flush| self.flushes.get(&flush)).copied() {
+            let acknowledged = self.acknowledged.get(view.namespace.as_str()).map_or(&[][..], Vec::as_slice);
+            if let Some(missing) = acknowledged[..count].iter().find(|id| !held.contains(id)).copied() {
+                self.violate("P6", format!("replica {} flushed and does not see batch {missing}, acknowledged before the flush began", view.replica));
+            }
+        }
+        let seen = self.seen.entry(place).or_default();
+        let gone = seen.held.iter().find(|id| !held.contains(id)).copied();
+        let mark_before = std::mem::replace(&mut seen.mark, view.mark.clone());
+        seen.held = held;
+        if let Some(gone) = gone {
+            self.violate("P5", format!("batch {gone} vanished from replica {}", view.replica));
+        }
+        if mark_before > view.mark {
+            self.violate("P7", format!("the mark of replica {} went back from {mark_before:?} to {:?}", view.replica, view.mark));
+        }
+    }
+
+    fn last(&mut self, replica: ReplicaId, namespace: &'a str, state: StateId) {
+        match self.finals.get(namespace) {
+            None => drop(self.finals.insert(namespace, (replica, state, self.now))),
+            Some(&(other, other_state, _)) if other_state != state => {
+                let text = format!(
+                    "replicas {other} and {replica} end with different states of {namespace:?}: {} and {}",
+                    self.history.states[other_state], self.history.states[state]
+                );
+                self.violate("P4", text);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// What can be said only when everything is over.
+    fn end(&mut self) {
+        for id in 0..self.history.batches.len() as BatchId {
+            let namespace = self.history.batches[id as usize].namespace.as_str();
+            let shown = self.first_shown.get(&id).copied();
+            let last = self.finals.get(namespace).copied();
+            let is_in_end = last.is_some_and(|(_, state, _)| self.contents[&state].held.contains(&id));
+            let settled = self.settled.get(&id).copied();
+            let ending = self.endings.get(&id).cloned();
+            let failed = self.refused.contains(&id) || matches!(ending, Some(Ending::Failed { .. }));
+            if failed || settled == Some(Settlement::Failed) {
+                if let Some((at, replica)) = shown {
+                    self.now = at;
+                    self.violate("P2", format!("batch {id} failed ({ending:?}, settled {settled:?}) and was shown by replica {replica}"));
+                } else if is_in_end {
+                    self.violate("P2", format!("batch {id} failed ({ending:?}, settled {settled:?}) and is in the final state"));
+                }
+            }
+            let applied = matches!(ending, Some(Ending::Applied { .. })) || settled == Some(Settlement::Applied);
+            if applied && last.is_some() && !is_in_end {
+                self.violate("P1", format!("batch {id} was acknowledged and is not in the final state"));
+            }
+            if let (Some((at, replica)), Some(_), false) = (shown, last, is_in_end) {
+                self.now = at;
+                self.violate("P5", format!("batch {id} was shown by replica {replica} and is not in the final state"));
+            }
+        }
+        if self.fairness.one_clock_stamps {
+            self.listed_before_written_after();
+        }
+    }
+
+    fn listed_before_written_after(&mut self) {
+        let listed_before = std::mem::take(&mut self.listed_before);
+        for (id, listed) in listed_before {
+            let Some(&(_, state, at)) = self.finals.get(self.history.batches[id as usize].namespace.as_str()) else { continue };
+            let log = &self.contents[&state].log;
+            let Some(place) = log.iter().position(|other| *other == id) else { continue };
+            if let Some(later) = log[place..].iter().find(|other| listed.contains(other)).copied() {
+                self.now = at;
+                self.violate("P5", format!("batch {id} sorts before batch {later}, which its replica had listed before it wrote"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::history::View;
+    use super::*;
+    use serde_json::json;
+
+    /// A history made by hand. Handle and replica have the same number.
+    struct Hand(History);
+
+    impl Hand {
+        fn new() -> Hand {
+            Hand(History::default())
+        }
+
+        fn add(&mut self, what: What) -> &mut Hand {
+            let at = self.0.events.len() as Time;
+            self.0.add(at, what);
+            self
+        }
+
+        fn submit(&mut self, replica: ReplicaId) -> BatchId {
+            let id = self.0.add_batch("n", replica, replica, |id| {
+                vec![json!({"op": "IntAdd", "Key": "sum", "Delta": 1}), json!({"op": "ListAppend", "Key": "log", "Value": id})]
+            });
+            self.add(What::Submitted(id));
+            id
+        }
+
+        fn applied(&mut self, id: BatchId) {
+            self.add(What::Ended(id, Ending::Applied { segment: "segment-x.json".to_owned() }));
+        }
+
+        fn text(log: &[BatchId], sum: usize) -> String {
+            if log.is_empty() { "{}".to_owned() } else { format!("{{\"log\":{},\"sum\":{sum}}}", json!(log)) }
+        }
+
+        fn view(&mut self, replica: ReplicaId, log: &[BatchId]) -> &mut View {
+            let state = self.0.state(&Hand::text(log, log.len()));
+            self.add(What::View(View { replica, namespace: "n".to_owned(), state, mark: (0, String::new()), after_flush: None }));
+            match &mut self.0.events.last_mut().expect("just added").what {
+                What::View(view) => view,
+                _ => unreachable!(),
+            }
+        }
+
+        fn last(&mut self, replica: ReplicaId, log: &[BatchId]) {
+            let state = self.0.state(&Hand::text(log, log.len()));
+            self.add(What::Final { replica, namespace: "n".to_owned(), state });
+        }
+
+        fn promises(&self) -> Vec<&'static str> {
+            check(&self.0, Fairness { one_clock_stamps: true }).iter().map(|violation| violation.promise).collect()
+        }
+    }
+
+    #[test]
+    fn a_good_history_passes() {
+        let mut hand = Hand::new();
+        let first = hand.submit(0);
+        hand.applied(first);
+        hand.view(0, &[first]);
+        let second = hand.submit(1);
+        let third = hand.submit(1);
+        hand.add(What::Ended(second, Ending::Unknown { segment: "segment-y.json".to_owned() }));
+        hand.add(What::Settled(second, Settlement::Unknown));
+        hand.add(What::Settled(second, Settlement::Failed));
+        hand.applied(third);
+        hand.add(What::FlushBegan { flush: 1, replica: 0, namespace: "n".to_owned() });
+        hand.view(0, &[first, third]).after_flush = Some(1);
+        hand.last(0, &[first, third]);
+        hand.last(1, &[first, third]);
+        assert_eq!(hand.promises(), [""; 0]);
+    }
+
+    #[test]
+    fn p1_acknowledged_and_lost() {
+        let mut hand = Hand::new();
+        let id = hand.submit(0);
+        hand.applied(id);
+        hand.last(0, &[]);
+        assert_eq!(hand.promises(), ["P1"]);
+    }
+
+    #[test]
+    fn p1_twice() {
+        let mut hand = Hand::new();
+        let id = hand.submit(0);
+        hand.view(1, &[id, id]);
+        hand.last(1, &[id]);
+        assert!(hand.promises().contains(&"P1"));
+    }
+
+    #[test]
+    fn p1_torn() {
+        let mut hand = Hand::new();
+        let id = hand.submit(0);
+        let state = hand.0.state(&Hand::text(&[id], 0));
+        hand.add(What::View(View { replica: 0, namespace: "n".to_owned(), state, mark: (0, String::new()), after_flush: None }));
+        assert_eq!(hand.promises(), ["P1"]);
+    }
+
+    #[test]
+    fn p1_of_another_namespace() {
+        let mut hand = Hand::new();
+        let id = hand.0.add_batch("other", 0, 0, |_| Vec::new());
+        hand.view(0, &[id]);
+        assert!(hand.promises().contains(&"P1"));
+    }
+
+    #[test]
+    fn p2_failed_and_shown() {
+        for ending in [What::Refused(0), What::Ended(0, Ending::Failed { status: "TIMED_OUT" }), What::Settled(0, Settlement::Failed)] {
+            let mut hand = Hand::new();
+            let id = hand.submit(0);
+            hand.view(1, &[id]);
+            hand.add(ending);
+            hand.last(1, &[id]);
+            assert_eq!(hand.promises(), ["P2"]);
+        }
+    }
+
+    #[test]
+    fn p3_settled_twice_and_differently() {
+        let mut hand = Hand::new();
+        let id = hand.submit(0);
+        hand.add(What::Settled(id, Settlement::Failed)).add(What::Settled(id, Settlement::Applied));
+        assert_eq!(hand.promises(), ["P3"]);
+    }
+
+    #[test]
+    fn p4_replicas_that_differ() {
+        let mut hand = Hand::new();
+        let (first, second) = (hand.submit(0), hand.submit(1));
+        hand.last(0, &[first, second]);
+        hand.last(1, &[second, first]);
+        assert_eq!(hand.promises(), ["P4"]);
+    }
+
+    #[test]
+    fn p5_order_of_a_handle() {
+        let mut hand = Hand::new();
+        let (first, second) = (hand.submit(0), hand.submit(0));
+        hand.view(1, &[second, first]);
+        assert_eq!(hand.promises(), ["P5"]);
+        assert!(check(&hand.0, Fairness { one_clock_stamps: false }).is_empty());
+    }
+
+    #[test]
+    fn p5_own_write_not_read() {
+        let mut hand = Hand::new();
+        let id = hand.submit(0);
+        hand.applied(id);
+        hand.view(1, &[]);
+        assert_eq!(hand.promises(), [""; 0]);
+        hand.view(0, &[]);
+        assert_eq!(hand.promises(), ["P5"]);
+    }
+
+    #[test]
+    fn p5_vanished() {
+        let mut hand = Hand::new();
+        let id = hand.submit(0);
+        hand.view(1, &[id]);
+        hand.view(1, &[]);
+        assert_eq!(hand.promises(), ["P5"]);
+    }
+
+    #[test]
+    fn p5_written_after_what_was_listed() {
+        let mut hand = Hand::new();
+        let first = hand.submit(0);
+        hand.view(1, &[first]);
+        let second = hand.submit(1);
+        hand.last(0, &[second, first]);
+        assert_eq!(hand.promises(), ["P5"]);
+    }
+
+    #[test]
+    fn p6_flushed_and_not_seen() {
+        let mut hand = Hand::new();
+        let id = hand.submit(0);
+        hand.applied(id);
+        hand.add(What::FlushBegan { flush: 1, replica: 1, namespace: "n".to_owned() });
+        hand.view(1, &[]).after_flush = Some(1);
+        assert_eq!(hand.promises(), ["P6"]);
+    }
+
+    #[test]
+    fn p7_a_mark_that_goes_back() {
+        let mut hand = Hand::new();
+        hand.view(0, &[]).mark = (5, "segment-b.json".to_owned());
+        hand.view(0, &[]).mark = (5, "segment-a.json".to_owned());
+        assert_eq!(hand.promises(), ["P7"]);
+    }
+
+    #[test]
+    fn no_answer_or_two() {
+        let mut hand = Hand::new();
+        let id = hand.submit(0);
+        hand.applied(id);
+        hand.applied(id);
+        hand.add(What::Waiting { replica: 0, what: "batch 0".to_owned() });
+        assert_eq!(hand.promises(), ["exactly one answer", "an answer for every waiter"]);
+    }
+}

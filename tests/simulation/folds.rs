@@ -1,0 +1,462 @@
+//! Holds the history of the bucket to the promises: what was folded, in which order, with which result, and what was deleted
+//! when. Reads the objects with code of its own.
+
+use super::faults::Counts;
+use super::history::Violation;
+use super::model::{BatchId, Model};
+use super::store::{Change, ChangeKind, EPOCH};
+use super::world::{SECOND, Time};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use opjournal::store::Condition;
+use opjournal::time::Stamp;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The constants of the bucket.
+#[derive(Clone, Copy, Debug)]
+pub struct Constants {
+    /// F: the least age at which anything is folded, and the least time after that at which it is deleted.
+    pub fold_age: Time,
+    /// S.
+    pub skew: Time,
+}
+
+/// What came of a namespace.
+#[derive(Default)]
+pub struct Audit {
+    pub violations: Vec<Violation>,
+    /// Everything that is in the bucket at its end, replayed in canonical order.
+    pub state: Model,
+    /// Segments above the rollup.
+    pub tail: usize,
+    /// Segments that are folded and not deleted.
+    pub leftovers: usize,
+    /// The batches in each segment that was ever visible.
+    pub batches: BTreeMap<String, Vec<BatchId>>,
+    pub counts: Counts,
+}
+
+struct Segment {
+    stamp: i128,
+    visible: Time,
+    body: Value,
+}
+
+impl Segment {
+    fn is_void(&self) -> bool {
+        let expires = self.body["expires"].as_str().and_then(Stamp::parse);
+        expires.is_some_and(|expires| self.stamp > expires.as_nanos())
+    }
+
+    fn ops(&self) -> &[Value] {
+        self.body["ops"].as_array().map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The rollup as it stands, and what it must be.
+#[derive(Default)]
+struct Rollup {
+    state: Model,
+    mark: (i128, String),
+    count: u64,
+    chain: [u8; 32],
+    folded: BTreeSet<String>,
+}
+
+struct Auditor {
+    constants: Constants,
+    audit: Audit,
+    live: BTreeMap<String, Segment>,
+    rollup: Rollup,
+    /// Every name that was ever folded, with the store time of its (latest) fold.
+    ever_folded: BTreeMap<String, i128>,
+    /// Names whose ops a fold took in.
+    taken_in: BTreeSet<String>,
+}
+
+/// Audits one namespace. `changes` is the history of the whole bucket.
+pub fn audit(changes: &[Change], namespace: &str, constants: Constants) -> Audit {
+    let prefix = if namespace.is_empty() { ".metadata/.root/".to_owned() } else { format!(".metadata/{namespace}/") };
+    let zero = Stamp::ZERO.as_nanos();
+    let mut auditor = Auditor {
+        constants,
+        audit: Audit::default(),
+        live: BTreeMap::new(),
+        rollup: Rollup { mark: (zero, String::new()), ..Rollup::default() },
+        ever_folded: BTreeMap::new(),
+        taken_in: BTreeSet::new(),
+    };
+    for change in changes {
+        if let Some(name) = change.key.strip_prefix(&prefix) {
+            auditor.change(change, name);
+        }
+    }
+    auditor.end()
+}
+
+impl Auditor {
+    fn violate(&mut self, at: Time, promise: &'static str, what: String) {
+        self.audit.violations.push(Violation { at, promise, what });
+    }
+
+    fn change(&mut self, change: &Change, name: &str) {
+        let is_segment = name.starts_with("segment-");
+        match &change.kind {
+            ChangeKind::Put { body, stamp, condition, .. } if is_segment => {
+                if *condition != Condition::Absent {
+                    self.violate(change.at, "P1", format!("{name} was written without create-once"));
+                }
+                let Ok(body) = serde_json::from_slice::<Value>(body) else {
+                    return self.violate(change.at, "the format", format!("{name} is no JSON"));
+                };
+                let segment = Segment { stamp: *stamp, visible: change.at, body };
+                self.audit.counts.add(if segment.is_void() { "seen: void segment" } else { "seen: segment" });
+                let ids = segment.ops().iter().filter(|op| op["Key"] == "log").filter_map(|op| op["Value"].as_u64()).collect();
+                self.audit.batches.insert(name.to_owned(), ids);
+                self.live.insert(name.to_owned(), segment);
+            }
+            ChangeKind::Put { body, condition, .. } if name == "rollup.json" => {
+                if *condition == Condition::Always {
+                    self.violate(change.at, "P7", "the rollup was written without a condition".to_owned());
+                }
+                if let Err(what) = self.fold(change.at, body) {
+                    self.violate(change.at, "the format", what);
+                }
+            }
+            ChangeKind::Put { .. } => {}
+            ChangeKind::Deleted if is_segment => self.deleted(change, name),
+            ChangeKind::Deleted if name == "rollup.json" => self.violate(change.at, "P7", "the rollup was deleted".to_owned()),
+            ChangeKind::Deleted => {}
+        }
+    }
+
+    /// A rollup became visible.
+    fn fold(&mut self, at: Time, text: &[u8]) -> Result<(), String> {
+        let body: Value = serde_json::from_slice(text).map_err(|error| format!("the rollup is no JSON: {error}"))?;
+        let (proof, mark) = (&body["proof"], &body["mark"]);
+        let time = |value: &Value| value.as_str().and_then(Stamp::parse).map(Stamp::as_nanos).ok_or_else(|| format!("{value} is no time"));
+        let mark = (time(&mark["lm"])?, mark["key"].as_str().ok_or("the mark has no key")?.to_owned());
+        let mut folded = BTreeMap::new();
+        for fold in proof["folded"].as_array().ok_or("the proof names no folds")? {
+            for key in fold["keys"].as_array().ok_or("a fold names no keys")? {
+                folded.insert(long_name(key.as_str().unwrap_or_default()).ok_or_else(|| format!("{key} names no segment"))?, time(&fold["at"])?);
+            }
+        }
+        let names: BTreeSet<String> = folded.keys().cloned().collect();
+        let mut taken: Vec<(i128, String)> = Vec::new();
+        for name in names.difference(&self.rollup.folded) {
+            match self.live.get(name) {
+                Some(segment) => taken.push((segment.stamp, name.clone())),
+                None => self.audit.violations.push(Violation { at, promise: "P7", what: format!("{name} was folded and is not there") }),
+            }
+        }
+        taken.sort();
+        self.audit.counts.add("seen: fold");
+        if taken.is_empty() {
+            self.violate(at, "P7", "a rollup was written that folds nothing".to_owned());
+        }
+        let mark_before = self.rollup.mark.clone();
+        for place in &taken {
+            self.take_in(at, place, &mark_before);
+        }
+        self.rollup.count += taken.len() as u64;
+        let reached = taken.last().cloned().map_or(mark_before.clone(), |last| last.max(mark_before.clone()));
+        if mark != reached {
+            self.violate(at, "P7", format!("the mark is {mark:?}, and what is folded reaches {reached:?}"));
+        }
+        if proof["count"].as_u64() != Some(self.rollup.count) {
+            self.violate(at, "P7", format!("the proof counts {}, and {} segments were folded", proof["count"], self.rollup.count));
+        }
+        let chain: String = self.rollup.chain.iter().map(|byte| format!("{byte:02x}")).collect();
+        if proof["chain"].as_str() != Some(&chain) {
+            self.violate(at, "P7", format!("the chain is {}, and the folds make {chain}", proof["chain"]));
+        }
+        let state = format!("\"state\":{}}}", self.rollup.state.text());
+        if !text.ends_with(state.as_bytes()) {
+            self.violate(at, "P4", format!("the rollup holds {}, and its folds make {}", body["state"], self.rollup.state.text()));
+        }
+        self.rollup.mark = reached;
+        self.rollup.folded = names;
+        self.ever_folded.extend(folded);
+        Ok(())
+    }
+
+    fn take_in(&mut self, at: Time, place: &(i128, String), mark_before: &(i128, String)) {
+        let (stamp, name) = place;
+        let segment = &self.live[name];
+        let is_void = segment.is_void();
+        let ops = if is_void { Vec::new() } else { segment.ops().to_vec() };
+        let mut hash = Sha256::new();
+        hash.update(self.rollup.chain);
+        hash.update(format!("{name}\n{}\n", Stamp::from_nanos(*stamp)));
+        self.rollup.chain = hash.finalize().into();
+        let age = EPOCH + i128::from(at) - stamp;
+        // Truncated stamps and the clocks of nodes may make a segment look older than it is.
+        if age < i128::from(self.constants.fold_age) - i128::from(self.constants.skew + SECOND) {
+            self.violate(at, "P7", format!("{name} was folded at an age of {} ms", age / 1_000_000));
+        }
+        if place <= mark_before {
+            self.audit.counts.add("seen: stray folded");
+        }
+        if is_void {
+            self.audit.counts.add("seen: void folded");
+        } else if !self.taken_in.insert(name.clone()) {
+            self.violate(at, "P1", format!("{name} was folded twice"));
+        }
+        for op in ops {
+            if let Err(reason) = self.rollup.state.apply(&op) {
+                self.violate(at, "the format", reason);
+            }
+        }
+    }
+
+    fn deleted(&mut self, change: &Change, name: &str) {
+        let segment = self.live.remove(name);
+        self.audit.counts.add("seen: delete");
+        let Some(folded_at) = self.ever_folded.get(name).copied() else {
+            return self.violate(change.at, "P7", format!("{name} was deleted and never folded"));
+        };
+        if let Some(segment) = segment.filter(|segment| !segment.is_void() && !self.taken_in.contains(name)) {
+            self.violate(change.at, "P7", format!("{name}, visible since {} s and not void, was deleted and is in no rollup", segment.visible / SECOND));
+        }
+        let age = EPOCH + i128::from(change.sent) - folded_at;
+        if age < i128::from(self.constants.fold_age) - i128::from(self.constants.skew + SECOND) {
+            self.violate(change.at, "P7", format!("{name} was deleted {} ms after its fold", age / 1_000_000));
+        }
+    }
+
+    fn end(mut self) -> Audit {
+        let mut rest: Vec<(i128, String)> = Vec::new();
+        for (name, segment) in &self.live {
+            if self.rollup.folded.contains(name) {
+                self.audit.leftovers += 1;
+            } else {
+                rest.push((segment.stamp, name.clone()));
+            }
+        }
+        rest.sort();
+        self.audit.tail = rest.len();
+        self.audit.state = self.rollup.state.clone();
+        let (strays, tail): (Vec<_>, Vec<_>) = rest.into_iter().partition(|place| *place <= self.rollup.mark);
+        for (_, name) in strays.into_iter().chain(tail) {
+            let segment = &self.live[&name];
+            if segment.is_void() {
+                continue;
+            }
+            if self.taken_in.contains(&name) {
+                self.audit.violations.push(Violation { at: segment.visible, promise: "P1", what: format!("{name} was folded, is no longer in the proof, and is back in time") });
+            }
+            for op in segment.ops() {
+                if let Err(what) = self.audit.state.apply(op) {
+                    self.audit.violations.push(Violation { at: segment.visible, promise: "the format", what });
+                }
+            }
+        }
+        self.audit
+    }
+}
+
+/// A proof spells a segment's UUID in base64url.
+fn long_name(short: &str) -> Option<String> {
+    if short.ends_with(".json") {
+        return Some(short.to_owned());
+    }
+    let bytes: [u8; 16] = URL_SAFE_NO_PAD.decode(short).ok()?.try_into().ok()?;
+    Some(format!("segment-{}.json", uuid::Uuid::from_bytes(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::world::ProcessId;
+    use super::*;
+    use opjournal::store::ETag;
+    use serde_json::json;
+
+    const CONSTANTS: Constants = Constants { fold_age: 30 * SECOND, skew: 2 * SECOND };
+
+    /// A bucket's history made by hand, second by second.
+    #[derive(Default)]
+    struct Hand {
+        changes: Vec<Change>,
+        rollup: Rollup,
+        folds: Vec<Value>,
+    }
+
+    fn stamp(second: u64) -> i128 {
+        EPOCH + i128::from(second * SECOND)
+    }
+
+    fn name(number: u128) -> String {
+        format!("segment-{}.json", uuid::Uuid::from_u128(number))
+    }
+
+    impl Hand {
+        fn change(&mut self, second: u64, name: &str, kind: ChangeKind) {
+            let at = second * SECOND;
+            self.changes.push(Change { at, key: format!(".metadata/n/{name}"), process: ProcessId(0), sent: at, kind });
+        }
+
+        fn put(&mut self, second: u64, name: &str, body: Value, condition: Condition) {
+            let kind = ChangeKind::Put { body: body.to_string().into(), etag: ETag(String::new()), stamp: stamp(second), condition };
+            self.change(second, name, kind);
+        }
+
+        /// A segment that holds one batch with the segment's number.
+        fn segment(&mut self, second: u64, number: u128, expires: u64) {
+            let body = json!({"ops": [op(number)], "writer": "w", "expires": Stamp::from_nanos(stamp(expires)).to_string()});
+            self.put(second, &name(number), body, Condition::Absent);
+        }
+
+        /// A fold of segments that were stamped at these seconds.
+        fn fold(&mut self, second: u64, segments: &[(u64, u128)]) {
+            for (stamped, number) in segments {
+                self.rollup.count += 1;
+                let mut hash = Sha256::new_with_prefix(self.rollup.chain);
+                hash.update(format!("{}\n{}\n", name(*number), Stamp::from_nanos(stamp(*stamped))));
+                self.rollup.chain = hash.finalize().into();
+                self.rollup.mark = self.rollup.mark.clone().max((stamp(*stamped), name(*number)));
+                self.rollup.state.apply(&op(*number)).expect("a known op");
+            }
+            let keys: Vec<String> = segments.iter().map(|(_, number)| URL_SAFE_NO_PAD.encode(number.to_be_bytes())).collect();
+            self.folds.push(json!({"at": Stamp::from_nanos(stamp(second)).to_string(), "keys": keys}));
+            self.write(second);
+        }
+
+        fn write(&mut self, second: u64) {
+            let chain: String = self.rollup.chain.iter().map(|byte| format!("{byte:02x}")).collect();
+            let mark = json!({"lm": Stamp::from_nanos(self.rollup.mark.0).to_string(), "key": self.rollup.mark.1});
+            let body = json!({"mark": mark, "proof": {"count": self.rollup.count, "chain": chain, "folded": self.folds}, "state": json!({"log": self.rollup.state.log()})});
+            self.put(second, "rollup.json", body, Condition::Matches(ETag(String::new())));
+        }
+
+        fn promises(&self) -> Vec<&'static str> {
+            audit(&self.changes, "n", CONSTANTS).violations.iter().map(|violation| violation.promise).collect()
+        }
+    }
+
+    fn op(number: u128) -> Value {
+        json!({"op": "ListAppend", "Key": "log", "Value": number as u64})
+    }
+
+    fn folded() -> Hand {
+        let mut hand = Hand::default();
+        hand.segment(10, 1, 26);
+        hand.segment(11, 2, 27);
+        hand.fold(50, &[(10, 1), (11, 2)]);
+        hand
+    }
+
+    #[test]
+    fn a_good_bucket_passes() {
+        let mut hand = folded();
+        hand.segment(51, 3, 67);
+        hand.change(85, &name(1), ChangeKind::Deleted);
+        // A void copy of what was folded and deleted.
+        hand.segment(90, 1, 26);
+        let audit = audit(&hand.changes, "n", CONSTANTS);
+        assert_eq!(audit.violations, []);
+        assert_eq!(audit.state.log(), [1, 2, 3]);
+        assert_eq!((audit.tail, audit.leftovers), (1, 2));
+        assert_eq!(audit.batches[&name(3)], [3]);
+    }
+
+    #[test]
+    fn strays_come_before_the_tail() {
+        let mut hand = folded();
+        hand.segment(60, 4, 80);
+        hand.segment(61, 3, 80);
+        // Visible late, with a stamp below the mark.
+        let Some(Change { kind: ChangeKind::Put { stamp: late, .. }, .. }) = hand.changes.last_mut() else { unreachable!() };
+        *late = stamp(9);
+        assert_eq!(audit(&hand.changes, "n", CONSTANTS).state.log(), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_fold_is_found() {
+        let mut young = Hand::default();
+        young.segment(10, 1, 26);
+        young.fold(30, &[(10, 1)]);
+        assert_eq!(young.promises(), ["P7"]);
+
+        let mut absent = folded();
+        absent.rollup.folded.clear();
+        absent.folds.push(json!({"at": "2026-03-01T00:02:00Z", "keys": [URL_SAFE_NO_PAD.encode(9_u128.to_be_bytes())]}));
+        absent.write(99);
+        assert!(absent.promises().contains(&"P7"));
+
+        let mut miscounted = Hand::default();
+        miscounted.segment(10, 1, 26);
+        miscounted.rollup.count = 7;
+        miscounted.fold(50, &[(10, 1)]);
+        assert_eq!(miscounted.promises(), ["P7"]);
+
+        let mut misordered = Hand::default();
+        misordered.segment(10, 1, 26);
+        misordered.segment(11, 2, 27);
+        misordered.fold(50, &[(11, 2), (10, 1)]);
+        assert_eq!(misordered.promises(), ["P7", "P4"]);
+
+        let mut went_back = folded();
+        went_back.segment(60, 3, 80);
+        went_back.rollup.mark = (0, String::new());
+        went_back.fold(100, &[(60, 3)]);
+        assert_eq!(went_back.promises(), [""; 0]);
+        went_back.rollup.mark = (stamp(60), String::new());
+        went_back.segment(61, 4, 80);
+        went_back.folds.push(json!({"at": "2026-03-01T00:02:00Z", "keys": [URL_SAFE_NO_PAD.encode(4_u128.to_be_bytes())]}));
+        went_back.write(110);
+        assert!(went_back.promises().contains(&"P7"));
+    }
+
+    #[test]
+    fn a_void_segment_that_was_folded_as_one_in_time_is_found() {
+        let mut hand = Hand::default();
+        hand.segment(30, 1, 26);
+        hand.fold(70, &[(30, 1)]);
+        assert_eq!(hand.promises(), ["P4"]);
+    }
+
+    #[test]
+    fn a_second_fold_of_the_same_segment_is_found() {
+        let mut hand = folded();
+        hand.change(85, &name(1), ChangeKind::Deleted);
+        hand.change(85, &name(2), ChangeKind::Deleted);
+        hand.folds.clear();
+        hand.segment(86, 3, 100);
+        hand.fold(120, &[(86, 3)]);
+        assert_eq!(hand.promises(), [""; 0]);
+        hand.segment(121, 1, 200);
+        assert_eq!(hand.promises(), ["P1"]);
+        hand.fold(160, &[(121, 1)]);
+        assert_eq!(hand.promises(), ["P1"]);
+    }
+
+    #[test]
+    fn deletes_that_come_too_early_are_found() {
+        let mut unfolded = Hand::default();
+        unfolded.segment(10, 1, 26);
+        unfolded.change(50, &name(1), ChangeKind::Deleted);
+        assert_eq!(unfolded.promises(), ["P7"]);
+
+        let mut early = folded();
+        early.change(60, &name(1), ChangeKind::Deleted);
+        assert_eq!(early.promises(), ["P7"]);
+
+        let mut rollup = folded();
+        rollup.change(60, "rollup.json", ChangeKind::Deleted);
+        assert_eq!(rollup.promises(), ["P7"]);
+    }
+
+    #[test]
+    fn writes_without_a_condition_are_found() {
+        let mut hand = Hand::default();
+        hand.put(1, &name(1), json!({"ops": []}), Condition::Always);
+        assert_eq!(hand.promises(), ["P1"]);
+        let mut hand = folded();
+        let Some(Change { kind: ChangeKind::Put { condition, .. }, .. }) = hand.changes.last_mut() else { unreachable!() };
+        *condition = Condition::Always;
+        assert_eq!(hand.promises(), ["P7"]);
+    }
+}

@@ -1,0 +1,126 @@
+//! What clients did and saw, in the order in which it happened: the only thing, besides the bucket itself, that the checker
+//! looks at.
+
+use super::model::BatchId;
+use super::world::Time;
+use serde_json::Value;
+use std::collections::HashMap;
+
+/// A replica from its start to its end: one that is started anew is another.
+pub type ReplicaId = u32;
+
+/// A handle: batches submitted through one apply in the order of submission.
+pub type HandleId = u32;
+
+/// A state's text, kept once however often it was seen.
+pub type StateId = usize;
+
+#[derive(Default)]
+pub struct History {
+    pub events: Vec<Event>,
+    pub batches: Vec<Batch>,
+    pub states: Vec<String>,
+    known: HashMap<String, StateId>,
+    /// Things that no schedule may bring about and that were seen as they happened.
+    pub violations: Vec<Violation>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub at: Time,
+    pub what: What,
+}
+
+/// A batch; its number is its index in [`History::batches`].
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub namespace: String,
+    pub replica: ReplicaId,
+    pub handle: HandleId,
+    pub ops: Vec<Value>,
+}
+
+#[derive(Clone, Debug)]
+pub enum What {
+    /// `submit` took the batch.
+    Submitted(BatchId),
+    /// `submit` refused it.
+    Refused(BatchId),
+    /// The wait for the batch ended.
+    Ended(BatchId, Ending),
+    /// The query `Outcome` answered for a batch whose ending was unknown.
+    Settled(BatchId, Settlement),
+    FlushBegan { flush: u64, replica: ReplicaId, namespace: String },
+    FlushEnded { flush: u64, replica: ReplicaId, namespace: String, good: bool },
+    /// A query was answered.
+    View(View),
+    /// The replica crashed or was closed.
+    ReplicaEnded(ReplicaId),
+    /// Faults are over, what was on its way has arrived, and no client writes any more.
+    Calm,
+    /// The replica's state at the end of the run.
+    Final { replica: ReplicaId, namespace: String, state: StateId },
+    /// The wait for a batch, a flush or a settlement that had not ended at the end of the run although its replica lives.
+    Waiting { replica: ReplicaId, what: String },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Applied { segment: String },
+    /// With outcome "none".
+    Failed { status: &'static str },
+    Unknown { segment: String },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    Applied,
+    Failed,
+    Unknown,
+}
+
+#[derive(Clone, Debug)]
+pub struct View {
+    pub replica: ReplicaId,
+    pub namespace: String,
+    pub state: StateId,
+    /// The mark: its stamp in nanoseconds, and its key.
+    pub mark: (i128, String),
+    /// The flush that had returned just before, if one had.
+    pub after_flush: Option<u64>,
+}
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    pub at: Time,
+    /// As journal.md numbers them, or what else was broken.
+    pub promise: &'static str,
+    pub what: String,
+}
+
+impl History {
+    pub fn add(&mut self, at: Time, what: What) {
+        self.events.push(Event { at, what });
+    }
+
+    pub fn add_batch(&mut self, namespace: &str, replica: ReplicaId, handle: HandleId, ops: impl FnOnce(BatchId) -> Vec<Value>) -> BatchId {
+        let id = self.batches.len() as BatchId;
+        self.batches.push(Batch { namespace: namespace.to_owned(), replica, handle, ops: ops(id) });
+        id
+    }
+
+    pub fn state(&mut self, text: &str) -> StateId {
+        if let Some(id) = self.known.get(text) {
+            return *id;
+        }
+        let id = self.states.len();
+        self.states.push(text.to_owned());
+        self.known.insert(text.to_owned(), id);
+        id
+    }
+
+    pub fn violate(&mut self, at: Time, promise: &'static str, what: impl Into<String>) {
+        self.violations.push(Violation { at, promise, what: what.into() });
+    }
+}
