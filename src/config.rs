@@ -1,6 +1,11 @@
 //! The configuration of a journal: its JSON form, its defaults, and errors that name the member.
 
+mod parse;
+mod url;
+
 use std::time::Duration;
+
+pub use parse::ConfigError;
 
 /// Everything `opjournal_open` takes, checked.
 #[derive(Clone, Debug)]
