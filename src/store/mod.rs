@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 pub mod local;
 pub mod memory;
+pub mod probe;
 #[cfg(feature = "s3")]
 pub mod s3;
 
