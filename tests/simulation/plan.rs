@@ -1,0 +1,117 @@
+//! Everything that a seed decides before a run begins: the fleet, the store, the faults, the constants of the bucket.
+
+use super::dice::Dice;
+use super::faults::Faults;
+use super::folds::Constants;
+use super::store::Character;
+use super::world::{MILLISECOND, SECOND, Scheduling, Time};
+use opjournal::config::{Compaction, Settings};
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub settings: Settings,
+    /// F, from which D and S follow.
+    pub fold_age: Time,
+    pub scheduling: Scheduling,
+    pub character: Character,
+    pub faults: Faults,
+    pub chaos: Chaos,
+    pub replicas: usize,
+    pub namespaces: Vec<String>,
+    /// Clients of each namespace in each replica.
+    pub clients: u64,
+    /// The mean time between two things that a client does.
+    pub think: Time,
+    /// The most batches that a client submits before it waits for any.
+    pub burst: u64,
+    /// No more batches than this are written in one run.
+    pub batches: u64,
+    /// How long clients write and faults happen.
+    pub active: Time,
+}
+
+/// What happens to processes, and to the store as a whole. Zero: never.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Chaos {
+    /// The mean time between two misfortunes of a replica.
+    pub replica_mean: Time,
+    /// The mean time between two changes of the store's weather.
+    pub weather_mean: Time,
+    /// The probability that a process freezes at a step of a request.
+    pub freeze_at_step: f64,
+    /// The probability that a process crashes at a step of a request.
+    pub crash_at_step: f64,
+    /// The mean time between two changes of the clocks of the store's nodes.
+    pub clocks_mean: Time,
+}
+
+impl Plan {
+    pub fn draw(seed: u64) -> Plan {
+        let mut dice = Dice::new(seed, "plan");
+        let age_threshold = *dice.pick(&[6, 6, 6, 9, 15, 30]) * SECOND;
+        let fold_age = age_threshold.min(30 * SECOND);
+        let (visibility, skew) = (fold_age / 3, fold_age / 15);
+        let sync_interval = match dice.within(0..3) {
+            0 => SECOND,
+            1 => dice.within(SECOND..4 * SECOND),
+            _ => dice.within(SECOND..15 * SECOND),
+        };
+        let settings = Settings {
+            sync_interval: Duration::from_nanos(sync_interval),
+            commit_interval: Duration::from_millis(*dice.pick(&[0, 0, 0, 200, 1500])),
+            compaction: Compaction {
+                segment_threshold: dice.within(2..9) as usize,
+                age_threshold: Duration::from_nanos(age_threshold),
+            },
+            ..Settings::default()
+        };
+        let scheduling = Scheduling {
+            shuffled: dice.chance(0.7),
+            timer_slack: *dice.pick(&[0, MILLISECOND, 50 * MILLISECOND]),
+            compute: *dice.pick(&[0, MILLISECOND, 100 * MILLISECOND]),
+            drift_ppm: *dice.pick(&[0, 20, 100]),
+        };
+        let character = Character::draw(&mut dice, visibility, skew);
+        let faults = if dice.chance(0.1) { Faults::default() } else { Faults::draw(&mut dice) };
+        let aged = fold_age.max(2 * sync_interval);
+        let chaos = Chaos {
+            replica_mean: *dice.pick(&[0, 10 * SECOND, 30 * SECOND, 90 * SECOND]),
+            weather_mean: *dice.pick(&[0, 0, 20 * SECOND, 60 * SECOND]),
+            freeze_at_step: *dice.pick(&[0.0, 0.0, 0.002, 0.01]),
+            crash_at_step: *dice.pick(&[0.0, 0.0, 0.001, 0.005]),
+            clocks_mean: *dice.pick(&[0, 20 * SECOND, 100 * SECOND]),
+        };
+        let names: &[&[&str]] = &[&["alpha"], &["alpha"], &[""], &["alpha", "b-2"], &["", "alpha"]];
+        Plan {
+            seed,
+            settings,
+            fold_age,
+            scheduling,
+            character,
+            faults,
+            chaos,
+            replicas: dice.within(2..5) as usize,
+            namespaces: dice.pick(names).iter().map(|name| (*name).to_owned()).collect(),
+            clients: dice.within(1..3),
+            think: *dice.pick(&[100 * MILLISECOND, 500 * MILLISECOND, 2 * SECOND]),
+            burst: *dice.pick(&[1, 1, 3, 6]),
+            batches: *dice.pick(&[60, 150, 300]),
+            active: aged * dice.within(4..10),
+        }
+    }
+
+    pub fn constants(&self) -> Constants {
+        Constants { fold_age: self.fold_age, skew: self.fold_age / 15 }
+    }
+
+    pub fn sync_interval(&self) -> Time {
+        self.settings.sync_interval.as_nanos() as Time
+    }
+
+    /// How old a segment must be before this fleet folds it.
+    pub fn aged_after(&self) -> Time {
+        self.fold_age.max(2 * self.sync_interval())
+    }
+}

@@ -1,0 +1,129 @@
+//! One run: a seed in, what was found out.
+
+use super::checker::{self, Fairness};
+use super::faults::Counts;
+use super::fleet::Fleet;
+use super::folds;
+use super::history::{Ending, History, Violation, What};
+use super::plan::Plan;
+use super::store::Bucket;
+use super::world::{SECOND, Time, World};
+use tracing::field::{Field, Visit};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+pub struct Report {
+    pub plan: Plan,
+    pub violations: Vec<Violation>,
+    pub counts: Counts,
+    /// The same for two runs of a seed.
+    pub hash: u64,
+    /// Simulated time.
+    pub lasted: Time,
+    /// Empty unless it was asked for.
+    pub trace: Vec<(Time, String)>,
+}
+
+/// No run takes longer than this; one that would is stuck.
+const LONGEST: Time = 24 * 3600 * SECOND;
+
+pub fn run(plan: Plan, traced: bool) -> Report {
+    let world = World::new(plan.seed, plan.scheduling);
+    if !traced {
+        return run_in(&world, plan);
+    }
+    world.keep_trace();
+    let subscriber = tracing_subscriber::registry().with(TraceLayer(world.clone()));
+    let mut report = tracing::subscriber::with_default(subscriber, || run_in(&world, plan));
+    report.trace = world.take_trace();
+    report
+}
+
+fn run_in(world: &World, plan: Plan) -> Report {
+    let bucket = Bucket::new(world, plan.seed, plan.character);
+    let fleet = Fleet::new(plan.clone(), world, &bucket);
+    fleet.start();
+    while !fleet.is_done() && world.panics().is_empty() && world.now() < LONGEST {
+        world.run_until(world.now() + SECOND);
+    }
+    let lasted = world.now();
+    let mut history = fleet.take_history();
+    if world.now() >= LONGEST {
+        history.violate(lasted, "an end", "the run does not end");
+    }
+    for panicked in world.panics() {
+        history.violate(panicked.at, "no panic", format!("{}, task {:?}: {}", panicked.process, panicked.task, panicked.message));
+    }
+    for breach in bucket.breaches() {
+        history.violate(lasted, "the contract of Store", breach);
+    }
+    let mut counts = fleet.counts();
+    counts.add_all(&bucket.counts());
+    let violations = judge(&plan, &history, &bucket, &mut counts, lasted);
+    let hash = world.hash();
+    fleet.end();
+    world.end();
+    Report { plan, violations, counts, hash, lasted, trace: Vec::new() }
+}
+
+/// Everything that can be said once a run is over.
+fn judge(plan: &Plan, history: &History, bucket: &Bucket, counts: &mut Counts, lasted: Time) -> Vec<Violation> {
+    let one_clock_stamps = !plan.character.skewed_stamps || plan.character.skew == 0 || plan.character.nodes == 1 && plan.chaos.clocks_mean == 0;
+    let mut violations = checker::check(history, Fairness { one_clock_stamps });
+    let changes = bucket.history();
+    let is_complete = history.events.iter().any(|event| matches!(event.what, What::Final { .. }));
+    for name in &plan.namespaces {
+        let audit = folds::audit(&changes, name, plan.constants());
+        counts.add_all(&audit.counts);
+        violations.extend(audit.violations);
+        let text = audit.state.text();
+        for event in &history.events {
+            let promise = |promise, what| Violation { at: event.at, promise, what };
+            match &event.what {
+                What::Final { replica, namespace, state } if namespace == name && history.states[*state] != text => {
+                    let what = format!("replica {replica} ends with {}, and the bucket holds {text}", history.states[*state]);
+                    violations.push(promise("P4", what));
+                }
+                What::Ended(id, Ending::Applied { segment }) if history.batches[*id as usize].namespace == *name => {
+                    if !audit.batches.get(segment).is_some_and(|batches| batches.contains(id)) {
+                        violations.push(promise("P1", format!("batch {id} was acknowledged as part of {segment}, which does not hold it")));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if is_complete {
+            if audit.tail > plan.settings.compaction.segment_threshold {
+                violations.push(Violation { at: lasted, promise: "P9", what: format!("{} segments of {name:?} are not folded", audit.tail) });
+            }
+            if audit.leftovers > 0 {
+                violations.push(Violation { at: lasted, promise: "P9", what: format!("{} folded segments of {name:?} are not deleted", audit.leftovers) });
+            }
+        }
+    }
+    violations.sort_by_key(|violation| violation.at);
+    violations
+}
+
+/// Writes what the engine logs into the trace.
+struct TraceLayer(World);
+
+impl<S: tracing::Subscriber> Layer<S> for TraceLayer {
+    fn on_event(&self, event: &tracing::Event<'_>, _context: Context<'_, S>) {
+        struct Text(String);
+        impl Visit for Text {
+            fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+                if !self.0.is_empty() {
+                    self.0.push(' ');
+                }
+                if field.name() == "message" {
+                    self.0.push_str(&format!("{value:?}"));
+                } else {
+                    self.0.push_str(&format!("{}={value:?}", field.name()));
+                }
+            }
+        }
+        let mut text = Text(String::new());
+        event.record(&mut text);
+        self.0.note(|| format!("log: {} {}", event.metadata().level(), text.0));
+    }
+}
