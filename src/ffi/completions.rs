@@ -251,3 +251,204 @@ impl Drop for Slot {
         self.finish(Err(Error::new(Status::Internal, "a bug in opjournal: the call ended without an answer")));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::process;
+    use super::*;
+    use serde_json::json;
+
+    fn fetch(queue: &Completions, max: usize) -> Vec<(u64, Status, u32, Value)> {
+        let mut fetched = Vec::new();
+        queue.poll(max, &mut |done| fetched.push(open(done))).expect("open");
+        fetched
+    }
+
+    fn open(mut done: Completion) -> (u64, Status, u32, Value) {
+        // SAFETY: a completion's buffer holds `len` bytes at `data`.
+        let text = unsafe { std::slice::from_raw_parts(done.result.data.cast::<u8>(), done.result.len) };
+        let json = serde_json::from_slice(text).expect("JSON");
+        drop(done.result.take());
+        let status = Status::ALL.into_iter().find(|status| *status as StatusCode == done.status).expect("a status");
+        (done.tag, status, done.kind, json)
+    }
+
+    fn is_readable(descriptor: c_int) -> bool {
+        let mut poll = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
+        // SAFETY: asks about one descriptor, without waiting.
+        unsafe { libc::poll(&mut poll, 1, 0) == 1 }
+    }
+
+    fn log_record() -> Map<String, Value> {
+        Map::from_iter([("message".to_owned(), "hello".into())])
+    }
+
+    #[test]
+    fn a_slot_is_taken_at_submission_and_given_back_when_its_completion_is_read() {
+        let queue = Completions::new(2);
+        let first = queue.reserve(10, Kind::Apply).expect("a slot");
+        let second = queue.reserve(20, Kind::Flush).expect("a slot");
+        assert_eq!(queue.reserve(30, Kind::Apply).map(|_| ()).expect_err("full").status, Status::Busy);
+        second.complete(Err(Error::new(Status::TimedOut, "late")));
+        assert_eq!(queue.reserve(30, Kind::Apply).map(|_| ()).expect_err("unread").status, Status::Busy);
+        first.complete(Ok(json!({"segment": "s"})));
+        let fetched = fetch(&queue, 1);
+        assert_eq!(fetched.len(), 1);
+        assert_eq!((fetched[0].0, fetched[0].1, fetched[0].2), (20, Status::TimedOut, 3), "oldest first");
+        assert_eq!(fetched[0].3["message"], "late");
+        queue.reserve(30, Kind::Apply).expect("the slot is free again").release();
+        assert_eq!(fetch(&queue, 9), [(10, Status::Ok, 2, json!({"segment": "s"}))]);
+        assert!(fetch(&queue, 9).is_empty(), "released means no completion");
+    }
+
+    #[test]
+    fn a_call_that_is_lost_still_completes() {
+        let queue = Completions::new(1);
+        drop(queue.reserve(7, Kind::NamespaceOpen).expect("a slot"));
+        let fetched = fetch(&queue, 9);
+        assert_eq!((fetched.len(), fetched[0].0, fetched[0].1), (1, 7, Status::Internal));
+    }
+
+    #[test]
+    fn the_descriptor_is_readable_while_completions_wait() {
+        let queue = Completions::new(4);
+        queue.reserve(1, Kind::Apply).expect("a slot").complete(Ok(json!({})));
+        let descriptor = queue.descriptor().expect("a descriptor");
+        assert!(is_readable(descriptor), "also for what came before it was asked for");
+        queue.reserve(2, Kind::Apply).expect("a slot").complete(Ok(json!({})));
+        assert_eq!(fetch(&queue, 1).len(), 1);
+        assert!(is_readable(descriptor));
+        assert_eq!(fetch(&queue, 2).len(), 1);
+        assert!(!is_readable(descriptor));
+        queue.reserve(3, Kind::Apply).expect("a slot").complete(Ok(json!({})));
+        assert!(is_readable(descriptor));
+        assert_eq!(queue.descriptor(), Ok(descriptor));
+    }
+
+    #[test]
+    fn close_is_refused_while_anything_is_owed_or_unread_and_wakes_who_waits() {
+        let queue = Completions::new(1);
+        let slot = queue.reserve(1, Kind::Apply).expect("a slot");
+        assert_eq!(queue.close(), Err(Status::Busy));
+        slot.complete(Ok(json!({})));
+        assert_eq!(queue.close(), Err(Status::Busy));
+        fetch(&queue, 1);
+        std::thread::scope(|scope| {
+            let waiters: Vec<_> = (0..3).map(|_| scope.spawn(|| queue.wait(1, None, &mut |_| ()))).collect();
+            assert_eq!(queue.close(), Ok(()));
+            for waiter in waiters {
+                assert_eq!(waiter.join().expect("no panic"), Err(Status::Closed));
+            }
+        });
+        assert_eq!(queue.poll(1, &mut |_| ()), Err(Status::Closed));
+        assert_eq!(queue.descriptor(), Err(Status::Closed));
+        assert_eq!(queue.reserve(1, Kind::Apply).map(|_| ()).expect_err("closed").status, Status::Closed);
+    }
+
+    #[test]
+    fn a_wait_ends_with_what_arrives_or_with_its_time() {
+        let queue = Completions::new(8);
+        assert_eq!(queue.wait(1, Some(Duration::ZERO), &mut |_| ()), Err(Status::TimedOut));
+        assert_eq!(queue.wait(1, Some(Duration::from_millis(1)), &mut |_| ()), Err(Status::TimedOut));
+        std::thread::scope(|scope| {
+            let waiters: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut tag = 0;
+                        queue.wait(1, Some(Duration::MAX), &mut |done| tag = open(done).0).map(|()| tag)
+                    })
+                })
+                .collect();
+            for tag in 1..=4 {
+                queue.reserve(tag, Kind::Flush).expect("a slot").complete(Ok(json!({})));
+            }
+            let mut tags: Vec<u64> = waiters.into_iter().map(|waiter| waiter.join().expect("no panic").expect("one each")).collect();
+            tags.sort_unstable();
+            assert_eq!(tags, [1, 2, 3, 4]);
+        });
+    }
+
+    #[test]
+    fn cancel_reaches_every_owed_call_with_the_tag_and_no_other() {
+        let queue = Completions::new(8);
+        let runtime = &process::start().expect("a runtime").runtime;
+        for tag in [5, 6, 5, 7] {
+            let slot = queue.reserve(tag, Kind::Flush).expect("a slot");
+            runtime.spawn(async move {
+                let ended = slot.unless_cancelled(std::future::pending::<Result<Value, Error>>()).await;
+                slot.complete(ended);
+            });
+        }
+        let wait = |count| {
+            let mut fetched = Vec::new();
+            while fetched.len() < count {
+                queue.wait(8, None, &mut |done| fetched.push(open(done))).expect("open");
+            }
+            fetched.into_iter().map(|(tag, status, ..)| (tag, status)).collect::<Vec<_>>()
+        };
+        queue.cancel(5);
+        assert_eq!(wait(2), [(5, Status::Cancelled); 2]);
+        queue.cancel(5);
+        queue.cancel(u64::MAX);
+        queue.cancel(7);
+        assert_eq!(wait(1), [(7, Status::Cancelled)]);
+        queue.cancel(6);
+        assert_eq!(wait(1), [(6, Status::Cancelled)]);
+        assert_eq!(queue.close(), Ok(()));
+    }
+
+    #[test]
+    fn log_records_take_half_of_the_slots_at_most_and_the_dropped_are_counted() {
+        let queue = Completions::new(5);
+        (0..10).for_each(|_| queue.push_log(log_record()));
+        let slots: Vec<Slot> = (0..2).map(|tag| queue.reserve(tag, Kind::Apply).expect("kept free for calls")).collect();
+        let fetched = fetch(&queue, 9);
+        assert_eq!(fetched.len(), 3);
+        assert!(fetched.iter().all(|(tag, status, kind, _)| (*tag, *status, *kind) == (0, Status::Ok, 5)));
+        queue.push_log(log_record());
+        assert_eq!(fetch(&queue, 9)[0].3, json!({"message": "hello", "dropped": 7}));
+        queue.push_log(log_record());
+        assert_eq!(fetch(&queue, 9)[0].3, json!({"message": "hello"}));
+        drop(slots);
+        fetch(&queue, 9);
+        queue.push_log(log_record());
+        assert_eq!(queue.close(), Err(Status::Busy));
+        fetch(&queue, 9);
+        assert_eq!(queue.close(), Ok(()));
+        queue.push_log(log_record());
+    }
+
+    #[test]
+    fn every_accepted_call_completes_exactly_once_under_load() {
+        let queue = Completions::new(16);
+        let runtime = &process::start().expect("a runtime").runtime;
+        const CALLS: u64 = 2_000;
+        let mut seen = std::thread::scope(|scope| {
+            for thread in 0..2 {
+                let queue = &queue;
+                scope.spawn(move || {
+                    for number in 0..CALLS {
+                        let tag = thread * CALLS + number;
+                        let slot = loop {
+                            match queue.reserve(tag, Kind::Apply) {
+                                Ok(slot) => break slot,
+                                Err(busy) => assert_eq!(busy.status, Status::Busy),
+                            }
+                            std::thread::yield_now();
+                        };
+                        runtime.spawn(async move { slot.complete(Ok(json!(tag))) });
+                        queue.cancel(tag);
+                    }
+                });
+            }
+            let mut seen = Vec::new();
+            while seen.len() < 2 * CALLS as usize {
+                queue.wait(7, None, &mut |done| seen.push(open(done).0)).expect("open");
+            }
+            seen
+        });
+        seen.sort_unstable();
+        assert_eq!(seen, (0..2 * CALLS).collect::<Vec<_>>());
+        assert_eq!(queue.close(), Ok(()));
+    }
+}
