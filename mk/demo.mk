@@ -1,0 +1,13 @@
+# make demo: two writers in two languages on a directory, killed and restarted. make demo-s3: the same on a MinIO of its own.
+
+.PHONY: demo demo-s3 demo-programs
+
+demo-programs: $(C_BUILD)/examples/demo $(C_BUILD)/examples/dlopen $(BUILD)/lib/pkgconfig/opjournal.pc
+	@mkdir -p $(BUILD)/go
+	PKG_CONFIG_PATH=$(abspath $(BUILD)/lib/pkgconfig) go build -C bindings/go -o $(abspath $(BUILD)/go)/opjournal-demo ./cmd/opjournal-demo
+
+demo: demo-programs
+	@directory=$$(mktemp -d) && trap 'rm -rf "$$directory"' EXIT && BUILD=$(BUILD) sh scripts/demo.sh "file://$$directory"
+
+demo-s3: demo-programs
+	@BUILD=$(BUILD) tests/servers/minio.sh run -- sh -c 'exec sh scripts/demo.sh "s3://$$OPJOURNAL_TEST_BUCKET/demo"'
