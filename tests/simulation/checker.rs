@@ -1,4 +1,4 @@
-//! Holds what clients saw to the promises of journal.md. Knows the engine's promises and nothing of how it keeps them.
+//! Holds what clients saw to the promises of docs/guarantees.md. Knows the engine's promises and nothing of how it keeps them.
 
 use super::history::{Ending, Event, History, ReplicaId, Settlement, StateId, Violation, What};
 use super::model::{BatchId, Model};

@@ -94,7 +94,7 @@ pub struct View {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     pub at: Time,
-    /// As journal.md numbers them, or what else was broken.
+    /// As docs/guarantees.md numbers them, or what else was broken.
     pub promise: &'static str,
     pub what: String,
 }

@@ -1,4 +1,4 @@
-//! The simulated store keeps the contract of `opjournal::store` and the assumptions of journal.md, whatever its character and faults.
+//! The simulated store keeps the contract of `opjournal::store` and the assumptions of docs/guarantees.md, whatever its character and faults.
 
 use super::dice::Dice;
 use super::faults::{Counts, Faults};

@@ -227,7 +227,9 @@ impl World {
 
     /// One step: a poll of one task, or one timer. False once nothing is left to do before `end`.
     fn step(&self, end: Time) -> bool {
-        let woken = std::mem::take(&mut *self.0.woken.lock().expect("wakers do not panic"));
+        let mut woken = std::mem::take(&mut *self.0.woken.lock().expect("wakers do not panic"));
+        // By task, not in the order of waking: `tokio::sync::watch` wakes its receivers in an order that it draws from a dice of its own.
+        woken.sort_unstable();
         let mut inner = self.inner();
         inner.ready.extend(woken);
         if inner.steps_at_this_moment > SPIN_LIMIT {
