@@ -1,0 +1,3 @@
+module opjournal.dev/opjournal
+
+go 1.24.0

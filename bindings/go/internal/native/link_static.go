@@ -1,0 +1,6 @@
+//go:build opjournal_static
+
+package native
+
+// #cgo pkg-config: opjournal-static
+import "C"

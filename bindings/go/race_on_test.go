@@ -1,0 +1,5 @@
+//go:build race
+
+package opjournal_test
+
+const raceEnabled = true
