@@ -9,13 +9,14 @@ use std::time::Duration;
 
 /// Where the engine gets its time, its randomness and its tasks.
 ///
-/// The engine uses no other clock, timer, thread or source of randomness. Two runs with the same answers from an environment and a store
-/// take the same steps in the same order.
+/// The engine uses no other clock, timer, thread or source of randomness. Two runs with the same answers from an
+/// environment and a store take the same steps in the same order.
 pub trait Environment: Send + Sync + 'static {
     /// A clock that never goes back and that goes on while the machine is suspended (`CLOCK_BOOTTIME`).
     fn now(&self) -> Reading;
 
-    /// Ends at `when` or later. It may end much later (the timer of a suspended machine does): look at `now` afterwards.
+    /// Ends at `when` or later. It may end much later (the timer of a suspended machine does): look at `now`
+    /// afterwards.
     fn sleep_until(&self, when: Reading) -> BoxFuture<'static, ()>;
 
     /// 64 bits that nobody else in the fleet draws.
@@ -32,12 +33,14 @@ pub trait Environment: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed;
 
-/// Waits for `future`, at most until `deadline` (`None`: as long as it takes). The future is dropped when its time is over.
+/// Waits for `future`, at most until `deadline` (`None`: as long as it takes). The future is dropped when its time is
+/// over.
 pub async fn until<T>(environment: &Arc<dyn Environment>, deadline: Option<Reading>, future: impl Future<Output = T>) -> Result<T, Elapsed> {
     let Some(deadline) = deadline else { return Ok(future.await) };
     let mut future = std::pin::pin!(future);
     tokio::select! {
-        // Biased, so that a simulated fleet takes the same branch in every run, and what is done wins over what is late.
+        // Biased, so that a simulated fleet takes the same branch in every run, and what is done wins over what is
+        // late.
         biased;
         value = &mut future => Ok(value),
         () = environment.sleep_until(deadline) => Err(Elapsed),
@@ -47,6 +50,19 @@ pub async fn until<T>(environment: &Arc<dyn Environment>, deadline: Option<Readi
 /// Waits for `future` at most for `limit` from now.
 pub async fn within<T>(environment: &Arc<dyn Environment>, limit: Duration, future: impl Future<Output = T>) -> Result<T, Elapsed> {
     until(environment, Some(environment.now() + limit), future).await
+}
+
+/// Runs a long computation where it holds up no other task, and returns what it makes. Nothing where the environment
+/// gave the job up.
+pub async fn compute<T: Send + 'static>(environment: &Arc<dyn Environment>, job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    environment
+        .compute(Box::new(move || {
+            // The receiver lives until the job's future has ended; should it not, nobody wants the value.
+            let _ = sender.send(job());
+        }))
+        .await;
+    receiver.await.ok()
 }
 
 /// The environment of a real process: a tokio runtime and the kernel's clock and randomness.

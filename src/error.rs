@@ -1,5 +1,5 @@
-//! What can go wrong, as every layer above the store tells it: a [`Status`] that a program can act on, a sentence that a
-//! person can act on, and whether anything may have been written.
+//! What can go wrong, as every layer above the store tells it: a [`Status`] that a program can act on, a sentence that
+//! a person can act on, and whether anything may have been written.
 
 use serde_json::{Map, Value};
 use std::fmt;

@@ -1,11 +1,12 @@
-//! The two kinds of time. A [`Stamp`] is a moment as the *store* tells it (LastModified, `Date`, and what is derived from
-//! them); a [`Reading`] is a reading of the *local* clock that counts suspend and has no known origin. They never mix but
-//! in `journal::clock`, and no local wall clock decides anything.
+//! The two kinds of time. A [`Stamp`] is a moment as the *store* tells it (LastModified, `Date`, and what is derived
+//! from them); a [`Reading`] is a reading of the *local* clock that counts suspend and has no known origin. They never
+//! mix but in `journal::clock`, and no local wall clock decides anything.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A moment in store time, in nanoseconds since the Unix epoch. Arithmetic saturates: bodies from a bucket may hold any time.
+/// A moment in store time, in nanoseconds since the Unix epoch. Arithmetic saturates: bodies from a bucket may hold any
+/// time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp(i128);
 

@@ -1,23 +1,99 @@
-//! The journal engine.
+//! The journal engine: order, group commit, sync, fold and settling. It knows the store through its trait, and time
+//! only as it is given.
+//!
+//! Where is what:
+//!
+//! - Pure decisions, each readable beside its paragraph in `docs/engine.md`: [`timing`] (the constants), [`clock`]
+//!   (store time), [`key`] (names), [`segment`] and [`rollup`] (objects), [`replay`] (order to state), [`memory`] (what
+//!   is held, and how a LIST and a rollup become a state), [`settle`] (what became of a write), [`fold`] (what is
+//!   folded).
+//! - What carries them out: [`requests`] and [`listing`] (the store), [`tick`] (one sync), [`sync`] (when), [`commit`]
+//!   (writes), [`maintenance`] (folds, deletes), [`core`] (one open namespace), [`replica`] (all of them).
 
+mod clock;
+mod commit;
+mod core;
+mod fold;
+mod key;
+mod listing;
+mod maintenance;
+mod memory;
+mod outcomes;
+mod quarantine;
+mod replay;
+mod replica;
+mod requests;
+mod rollup;
+mod segment;
+mod settle;
+mod sync;
+mod tick;
+mod timing;
+mod write;
+
+use self::core::Core;
+use self::replica::Replica;
+use self::write::{GivenUp, Ticket};
 use crate::config::Settings;
-use crate::environment::Environment;
-use crate::error::Error;
-use crate::store::Store;
+use crate::environment::{Environment, until};
+use crate::error::{Error, Status};
+use crate::ops;
+use crate::store::{Failure, Store};
 use crate::time::Reading;
 use serde_json::Value;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A replica: one store, opened once. Cheap to clone.
+/// A replica: one store, opened once. Cheap to clone; the last clone ends what [`Journal::close`] did not.
 #[derive(Clone)]
-pub struct Journal;
+pub struct Journal {
+    replica: Arc<Ending>,
+}
 
-/// A handle on one namespace of a journal. Batches submitted through it apply in the order of submission. Cheap to clone.
+/// Ends the tasks of a replica that nobody holds any more.
+struct Ending(Arc<Replica>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end_all();
+    }
+}
+
+/// A handle on one namespace of a journal. Batches submitted through it apply in the order of submission. Cheap to
+/// clone: clones are the same handle, which [`Namespace::close`] or dropping the last of them gives up.
 #[derive(Clone)]
-pub struct Namespace;
+pub struct Namespace {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    core: Arc<Core>,
+    is_closed: AtomicBool,
+    /// A namespace outlives the journal's own handle.
+    _journal: Journal,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Handle {
+    fn close(&self) {
+        if !self.is_closed.swap(true, Ordering::SeqCst) {
+            self.core.replica.release(&self.core);
+        }
+    }
+}
 
 /// A batch that was accepted, and how to await it or give it up.
-pub struct Write;
+pub struct Write {
+    core: Arc<Core>,
+    ticket: Arc<Ticket>,
+    number: u64,
+    deadline: Option<Reading>,
+}
 
 /// An acknowledged batch.
 #[derive(Clone, Debug)]
@@ -34,71 +110,153 @@ pub struct Closed {
 }
 
 impl Journal {
-    /// Checks that the store is there and that it may be read. Never writes. Runs until the first answer of the store or
-    /// until `deadline`.
-    pub async fn open(_settings: Settings, _store: Arc<dyn Store>, _environment: Arc<dyn Environment>, _deadline: Option<Reading>) -> Result<Journal, Error> {
-        todo!()
+    /// Checks that the store is there and that it may be read. Never writes. Returns with the first answer of the
+    /// store, or with UNAVAILABLE at `deadline`.
+    pub async fn open(
+        settings: Settings,
+        store: Arc<dyn Store>,
+        environment: Arc<dyn Environment>,
+        deadline: Option<Reading>,
+    ) -> Result<Journal, Error> {
+        let replica = Arc::new(Replica::new(settings, store, environment.clone()));
+        let look = replica.requests.list_page(key::METADATA, None);
+        match until(&environment, deadline, look).await {
+            Ok(Ok(_)) => Ok(Journal { replica: Arc::new(Ending(replica)) }),
+            Ok(Err(failure)) => Err(Failure::into_error(failure).with("store", replica.requests.store.url())),
+            Err(_) => {
+                let message = format!("{} gave no answer in time", replica.requests.store.url());
+                Err(Error::new(Status::Unavailable, message).with("store", replica.requests.store.url()))
+            }
+        }
     }
 
-    /// Opens a namespace, and returns once its first tick is done. At the deadline: the error of the last tick, or TIMED_OUT.
-    /// The same name again gives another handle on the same namespace.
-    pub async fn namespace(&self, _name: &str, _deadline: Option<Reading>) -> Result<Namespace, Error> {
-        todo!()
+    /// Opens a namespace, and returns once its first tick is done. At the deadline: the error of the last tick, or
+    /// TIMED_OUT. The same name again gives another handle on the same namespace.
+    ///
+    /// Fails at once, whatever the deadline, where waiting does not help: INVALID (the name), CLOSED, DENIED,
+    /// NO_SUCH_STORE, UNREADABLE (unless `allow_degraded`), ROLLUP_LOST.
+    pub async fn namespace(&self, name: &str, deadline: Option<Reading>) -> Result<Namespace, Error> {
+        let core = self.replica.0.open_namespace(name)?;
+        let handle = Handle { core, is_closed: AtomicBool::new(false), _journal: self.clone() };
+        sync::first_tick(&handle.core, deadline).await?;
+        if !self.replica.0.settings.allow_degraded {
+            sync::check_readable(&handle.core)?;
+        }
+        Ok(Namespace { handle: Arc::new(handle) })
     }
 
-    /// Stops taking work, waits for what is on its way until `deadline`, and always closes. `Err` (TIMED_OUT, `unknown` among
-    /// the details) where something stays open. Closing twice is fine.
-    pub async fn close(&self, _deadline: Option<Reading>) -> Result<Closed, Error> {
-        todo!()
+    /// Stops taking work, waits for what is on its way until `deadline`, and always closes. `Err` (TIMED_OUT, `unknown`
+    /// among the details) where something stays open. Closing twice is fine.
+    pub async fn close(&self, deadline: Option<Reading>) -> Result<Closed, Error> {
+        let unknown = self.replica.0.close(deadline).await;
+        if unknown.is_empty() {
+            return Ok(Closed::default());
+        }
+        let message = format!("the journal is closed; the outcome of {} is unknown", unknown.join(", "));
+        Err(Error { outcome: crate::Outcome::Unknown, retryable: false, ..Error::new(Status::TimedOut, message) }.with("unknown", unknown))
     }
 
-    /// Figures for people and monitors. Never waits.
+    /// Figures for people and monitors: requests by kind, and for each open namespace what it holds and did. Never
+    /// waits.
     pub fn stats(&self) -> Value {
-        todo!()
+        self.replica.0.stats()
     }
 }
 
 impl Namespace {
     pub fn name(&self) -> &str {
-        todo!()
+        &self.handle.core.name
     }
 
-    /// Checks and encodes a batch (one op or an array of ops) and puts it in line. Never waits: BUSY past `waiting_bytes`.
-    /// At `deadline` the write ends: TIMED_OUT with outcome none where it was not yet sent, unknown where it was.
-    pub fn submit(&self, _ops: &[u8], _deadline: Option<Reading>) -> Result<Write, Error> {
-        todo!()
+    /// Checks and encodes a batch (one op or an array of ops) and puts it in line. Never waits: BUSY past
+    /// `waiting_bytes`. At `deadline` the write ends: TIMED_OUT with outcome none where it was not yet sent, unknown
+    /// where it was.
+    pub fn submit(&self, ops: &[u8], deadline: Option<Reading>) -> Result<Write, Error> {
+        let core = &self.handle.core;
+        self.check_open()?;
+        let settings = &core.replica.settings;
+        if settings.read_only {
+            return Err(Error::new(Status::ReadOnly, "the journal was opened with read_only"));
+        }
+        let limits = &settings.limits;
+        let batch = ops::submit(ops, limits)?;
+        // What is around the ops of a segment takes less than this.
+        const ENVELOPE: usize = 256;
+        if batch.encoded.len() + ENVELOPE > limits.segment_bytes {
+            let message = format!(
+                "the batch is {} bytes long, over the {} bytes of a segment (limits.segment_bytes)",
+                batch.encoded.len(),
+                limits.segment_bytes
+            );
+            return Err(Error::new(Status::TooLarge, message));
+        }
+        core.check_room(batch.encoded.len(), limits.state_bytes)?;
+        let mut line = core.line();
+        // Looked at under the lock that a closing committer looks under.
+        self.check_open()?;
+        let Some((number, ticket)) = line.push(batch.encoded, deadline, limits.waiting_bytes) else {
+            let message = format!("{} bytes wait to be sent already (limits.waiting_bytes is {})", line.bytes(), limits.waiting_bytes);
+            return Err(Error::new(Status::Busy, message));
+        };
+        drop(line);
+        core.line_changed.notify_one();
+        Ok(Write { core: core.clone(), ticket, number, deadline })
+    }
+
+    fn check_open(&self) -> Result<(), Error> {
+        let core = &self.handle.core;
+        if self.handle.is_closed.load(Ordering::SeqCst) || core.is_closing() || core.has_ended() {
+            return Err(sync::closed(core));
+        }
+        Ok(())
     }
 
     /// Answers a query, or an array of them from one state, into `out` (which is cleared first). Never waits.
-    pub fn query(&self, _query: &[u8], _out: &mut Vec<u8>) -> Result<(), Error> {
-        todo!()
+    pub fn query(&self, query: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        self.handle.core.query(query, out)
     }
 
     /// Returns once everything that was acknowledged anywhere before this call is visible here.
-    pub async fn flush(&self, _deadline: Option<Reading>) -> Result<(), Error> {
-        todo!()
+    pub async fn flush(&self, deadline: Option<Reading>) -> Result<(), Error> {
+        self.check_open()?;
+        sync::flush(&self.handle.core, deadline).await
     }
 
     /// Moves an unreadable segment aside, and returns where it is now.
-    pub async fn quarantine(&self, _key: &str, _deadline: Option<Reading>) -> Result<String, Error> {
-        todo!()
+    pub async fn quarantine(&self, key: &str, deadline: Option<Reading>) -> Result<String, Error> {
+        self.check_open()?;
+        quarantine::quarantine(&self.handle.core, key, deadline).await
     }
 
     /// Gives this handle up. Accepted writes finish. The last handle closes the namespace.
     pub fn close(&self) {
-        todo!()
+        self.handle.close();
     }
 }
 
 impl Write {
     /// Waits for the outcome. Dropping the future neither withdraws nor loses the batch.
     pub async fn outcome(&self) -> Result<Applied, Error> {
-        todo!()
+        match until(&self.core.replica.requests.environment, self.deadline, self.ticket.outcome()).await {
+            Ok(result) => result,
+            Err(_) => self.give_up(Status::TimedOut, "the time is over"),
+        }
     }
 
     /// Gives the wait up: a batch that was not yet sent is withdrawn (CANCELLED, outcome none), one that was ends now
     /// (CANCELLED, outcome unknown, naming the segment). Does nothing where the outcome is known already.
     pub fn cancel(&self) {
-        todo!()
+        let _ = self.give_up(Status::Cancelled, "the call was cancelled");
+    }
+
+    fn give_up(&self, status: Status, why: &str) -> Result<Applied, Error> {
+        match self.ticket.give_up(status, why) {
+            GivenUp::Withdrawn(error) => {
+                self.core.line().remove(self.number);
+                Err(error)
+            }
+            GivenUp::Unknown(_, error) => Err(error),
+            GivenUp::Done(result) => result,
+        }
     }
 }

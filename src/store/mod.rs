@@ -18,8 +18,8 @@ pub mod s3;
 /// How many objects a page of a LIST and one DELETE hold at most.
 pub const PAGE: usize = 1000;
 
-/// The store that `config` names. Asks nothing of the store itself: that it is there, and may be read, shows at the first
-/// request. Must be called within a tokio runtime, which then carries the store's I/O.
+/// The store that `config` names. Asks nothing of the store itself: that it is there, and may be read, shows at the
+/// first request. Must be called within a tokio runtime, which then carries the store's I/O.
 pub async fn open(config: &Config) -> Result<Arc<dyn Store>, Error> {
     match &config.store {
         StoreUrl::Memory { name } => Ok(Arc::new(memory::MemoryStore::open(name))),
@@ -39,20 +39,22 @@ pub async fn open(config: &Config) -> Result<Arc<dyn Store>, Error> {
 ///
 /// 1. **Linearizable for each request.** A request sees everything that ended before it began. Each page of a LIST is a
 ///    request of its own; a LIST of several pages is no single moment.
-/// 2. **Create-once and compare-and-swap are atomic**, against every other client of the store. A PUT whose condition does
-///    not hold changes nothing and fails with [`Kind::ConditionFailed`].
+/// 2. **Create-once and compare-and-swap are atomic**, against every other client of the store. A PUT whose condition
+///    does not hold changes nothing and fails with [`Kind::ConditionFailed`].
 /// 3. **All or nothing.** An object is never seen in part. A successful PUT is durable.
-/// 4. **Stamps.** LIST shows each object's time of its last change (`LastModified`) and every answer, failures included where the
-///    store sent one, carries the store's `Date`. Both come from the store's clocks. A stamp never changes while the object stays.
+/// 4. **Stamps.** LIST shows each object's time of its last change (`LastModified`) and every answer, failures included
+///    where the store sent one, carries the store's `Date`. Both come from the store's clocks. A stamp never changes
+///    while the object stays.
 /// 5. **Order.** A LIST shows keys in ascending order of their bytes, each once.
-/// 6. **One attempt.** A method sends one request and does not repeat it: retries belong to the engine, which knows what they mean.
-///    PUT is one request for any size: an upload in parts would drop its condition.
-/// 7. **Dropping the future gives the request up** and closes its connection; what was already sent may still take effect.
-/// 8. **Errors tell what is certain.** See [`Kind`]: `Unavailable` means that the request may have taken effect; `ConditionFailed`, `NotFound`,
-///    `NoSuchStore`, `Denied` and `Refused` mean that *this* request did not.
+/// 6. **One attempt.** A method sends one request and does not repeat it: retries belong to the engine, which knows
+///    what they mean. PUT is one request for any size: an upload in parts would drop its condition.
+/// 7. **Dropping the future gives the request up** and closes its connection; what was already sent may still take
+///    effect.
+/// 8. **Errors tell what is certain.** See [`Kind`]: `Unavailable` means that the request may have taken effect;
+///    `ConditionFailed`, `NotFound`, `NoSuchStore`, `Denied` and `Refused` mean that *this* request did not.
 ///
-/// Keys are relative to the store's root, use `/` as separator, and hold only ASCII letters, digits, `-`, `_`, `.` and `/`.
-/// Methods are free of deadlines but for connection set-up: the engine bounds every wait.
+/// Keys are relative to the store's root, use `/` as separator, and hold only ASCII letters, digits, `-`, `_`, `.` and
+/// `/`. Methods are free of deadlines but for connection set-up: the engine bounds every wait.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Writes an object, whole.
@@ -61,8 +63,8 @@ pub trait Store: Send + Sync + 'static {
     /// Reads an object, or the part of it that `options` asks for.
     async fn get(&self, key: &str, options: GetOptions) -> Result<Get, Failure>;
 
-    /// One page (at most 1,000 objects) of the objects whose key starts with `prefix`, in order, after the key or token `after`
-    /// that the page before gave as `next`.
+    /// One page (at most 1,000 objects) of the objects whose key starts with `prefix`, in order, after the key or token
+    /// `after` that the page before gave as `next`.
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, Failure>;
 
     /// Deletes at most 1,000 objects. One that is not there is no failure. Fails if any could not be deleted.
@@ -71,8 +73,8 @@ pub trait Store: Send + Sync + 'static {
     /// Where this store is, as a URL without secrets: for messages.
     fn url(&self) -> &str;
 
-    /// Whether the store proves by construction that it keeps the contract (this library wrote it), so that a journal need
-    /// not test it with throw-away objects before its first write.
+    /// Whether the store proves by construction that it keeps the contract (this library wrote it), so that a journal
+    /// need not test it with throw-away objects before its first write.
     fn is_trusted(&self) -> bool {
         false
     }

@@ -1,0 +1,284 @@
+//! Group commit: one task per namespace sends what waits in line, one segment at a time.
+//!
+//! Invariants:
+//!
+//! - At most one segment of a namespace is on its way or open. What follows waits until the one before it is settled,
+//!   so a writer's segments apply in the order of submission, and its last folded key tells of the open one.
+//! - Nothing is sent before the first good tick, without a young sample of store time, or before the store was tested.
+//! - An answer counts only within D of T0 on the clock that counts suspend, and with a `Date` that leaves S before
+//!   `expires`. After D nothing is sent any more, and only looking decides.
+//! - A batch fails for certain only where every attempt was refused for certain.
+
+use super::Applied;
+use super::core::{Core, count};
+use super::key::SegmentKey;
+use super::outcomes::Told;
+use super::segment::{self, Segment};
+use super::settle::{Open, Verdict};
+use super::write::Pending;
+use crate::environment::{until, within};
+use crate::error::{Error, Status};
+use crate::store::{Condition, Failure, Kind};
+use crate::time::{Reading, Stamp};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// An attempt that takes longer is given up, and its connection closed, while there is time for another.
+const ATTEMPT: Duration = Duration::from_secs(3);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Callers that were just answered get this much of a round trip to come back, within these bounds.
+const GATHERING_SHARE: u32 = 8;
+const LONGEST_GATHERING: Duration = Duration::from_millis(5);
+
+/// What became of a segment's PUT.
+enum Fate {
+    Applied,
+    /// Every attempt was refused for certain.
+    Refused(Failure),
+    Unknown(String),
+}
+
+/// Sends batches until the namespace ends.
+pub async fn run(core: Arc<Core>) {
+    core.until_end(Committer { core: &core, last_begun: None, last_batches: 0, round_trip: Duration::ZERO }.run()).await;
+}
+
+struct Committer<'a> {
+    core: &'a Arc<Core>,
+    last_begun: Option<Reading>,
+    /// How many batches the last segment held.
+    last_batches: usize,
+    round_trip: Duration,
+}
+
+impl Committer<'_> {
+    async fn run(&mut self) {
+        loop {
+            self.wait_for_work().await;
+            if self.core.line().is_empty() && self.core.replica.retire(self.core) {
+                return;
+            }
+            if self.prepare().await {
+                self.send().await;
+            }
+        }
+    }
+
+    /// Waits until something is in line, or until nothing will be.
+    async fn wait_for_work(&self) {
+        loop {
+            let changed = self.core.line_changed.notified();
+            if !self.core.line().is_empty() || self.core.is_closing() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Waits until a segment may be sent: after the first good tick, when the store was tested, `commit_interval` after
+    /// the segment before, with a young sample of store time. `false`: the line went empty meanwhile, or was refused,
+    /// or something has to be waited for again.
+    async fn prepare(&mut self) -> bool {
+        let core = self.core;
+        let requests = &core.replica.requests;
+        let mut ticks = core.ticks.subscribe();
+        while ticks.borrow_and_update().good == 0 {
+            // The sender lives in the core.
+            let _ = ticks.changed().await;
+        }
+        if let Err(error) = core.replica.ensure_safe().await {
+            if !error.retryable {
+                core.refuse_all(&error);
+            } else {
+                self.pause(LONGEST_PAUSE).await;
+            }
+            return false;
+        }
+        if let Some(begun) = self.last_begun {
+            let next = begun + core.replica.settings.commit_interval;
+            if next > requests.now() {
+                requests.environment.sleep_until(next).await;
+            }
+        }
+        self.gather().await;
+        if requests.store_time().is_none() {
+            // The samples are too old: a tick's LIST brings a new one. Where it fails, the syncer's next one may not.
+            let _ = super::sync::tick_from_now(core, None).await;
+            return false;
+        }
+        !core.line().is_empty()
+    }
+
+    /// Gives the callers of the last segment a moment to come back. Without it, batches would alternate between one and
+    /// all but one.
+    async fn gather(&self) {
+        if self.last_batches < 2 {
+            return;
+        }
+        let requests = &self.core.replica.requests;
+        let end = requests.now() + (self.round_trip / GATHERING_SHARE).min(LONGEST_GATHERING);
+        loop {
+            let changed = self.core.line_changed.notified();
+            if self.core.line().len() >= self.last_batches || self.core.is_closing() {
+                return;
+            }
+            if until(&requests.environment, Some(end), changed).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn pause(&self, length: Duration) {
+        let environment = &self.core.replica.requests.environment;
+        environment.sleep_until(environment.now() + length).await;
+    }
+
+    /// Sends the next segment and sees it through to its end.
+    async fn send(&mut self) {
+        let core = self.core;
+        let (requests, settings) = (&core.replica.requests, &core.replica.settings);
+        // D counts from before T0 is read: a process that freezes between the two has less time, not more.
+        let begun = requests.now();
+        let Some(store_time) = requests.store_time() else { return };
+        let key = core.keys().next(store_time, requests.environment.random());
+        // Known as open before any caller can be told so.
+        core.outcomes().sent(&key);
+        let batches = core.line().take(&key, settings.limits.segment_bytes, begun);
+        self.last_batches = batches.len();
+        if batches.is_empty() {
+            core.outcomes().settle(&key, Told::Failed, false);
+            return;
+        }
+        core.set_sent(batches.iter().map(|pending| pending.ticket.clone()).collect());
+        self.last_begun = Some(begun);
+        let expires = store_time + core.replica.timing.expires_after();
+        let (writer, folded) = {
+            let memory = core.memory();
+            (memory.writer().to_owned(), memory.count())
+        };
+        let ops: Vec<Vec<u8>> = batches.iter().map(|pending| pending.ops.clone()).collect();
+        let body = Bytes::from(segment::encode(&ops, &writer, expires, folded));
+        let segment = Segment::read(key.clone(), &body, &settings.limits);
+        debug_assert!(segment.is_readable(), "what is written can be read");
+        match self.put(&key, body, begun, expires).await {
+            Fate::Applied => {
+                self.round_trip = requests.now().since(begun);
+                count(&core.figures.segments);
+                core.figures.batches.fetch_add(batches.len() as u64, std::sync::atomic::Ordering::Relaxed);
+                {
+                    let mut memory = core.memory();
+                    memory.add_own(segment, requests.now());
+                    core.publish(&memory);
+                }
+                self.finish(&key, &batches, Verdict::Applied, "");
+            }
+            Fate::Refused(failure) => {
+                let error = failure.into_error().with("object", core.object(&key));
+                tracing::warn!(namespace = core.name, segment = %key, error = %error, "the store refused a segment; its batches failed");
+                let heard = batches.iter().fold(true, |all, pending| pending.ticket.finish(Err(error.clone())) && all);
+                core.outcomes().settle(&key, Told::Failed, !heard);
+            }
+            Fate::Unknown(why) => {
+                count(&core.figures.unknown);
+                tracing::warn!(
+                    namespace = core.name,
+                    segment = %key,
+                    error = why,
+                    "the outcome of a segment is unknown; later writes wait until a LIST settles it"
+                );
+                let open = Open { key: key.clone(), encoded_at: store_time, expires };
+                let verdict = self.settle(open, segment).await;
+                tracing::info!(namespace = core.name, segment = %key, verdict = ?verdict, "a segment was settled by looking");
+                self.finish(&key, &batches, verdict, &why);
+            }
+        }
+    }
+
+    /// Waits until ticks have told what became of a segment.
+    async fn settle(&self, open: Open, segment: Arc<Segment>) -> Verdict {
+        let (sender, receiver) = oneshot::channel();
+        *self.core.settling() = Some(sender);
+        self.core.memory().set_open(open, segment);
+        self.core.want_tick();
+        // The sender is kept until a verdict is told.
+        receiver.await.unwrap_or(Verdict::Untold)
+    }
+
+    /// Tells the callers what became of their segment.
+    fn finish(&self, key: &SegmentKey, batches: &[Pending], verdict: Verdict, why: &str) {
+        let core = self.core;
+        let told = match verdict {
+            Verdict::Applied => Told::Applied,
+            Verdict::Failed => Told::Failed,
+            Verdict::Untold | Verdict::Open => Told::Unknown,
+        };
+        let result = match told {
+            Told::Applied => Ok(Applied { segment: key.to_string() }),
+            Told::Failed => {
+                let message = format!("{key} was not written, and never will be: {why}");
+                Err(Error::new(Status::Unavailable, message))
+            }
+            Told::Unknown => {
+                let message = format!("whether {key} was written cannot be told any more: {why}");
+                Err(Error::new(Status::Unavailable, message).unknown_in(key.as_str()))
+            }
+        };
+        let mut all_heard = true;
+        for pending in batches {
+            all_heard &= pending.ticket.finish(result.clone());
+        }
+        core.outcomes().settle(key, told, !all_heard || told == Told::Unknown);
+        match told {
+            Told::Applied if !why.is_empty() => count(&core.figures.settled_applied),
+            Told::Failed => count(&core.figures.settled_failed),
+            _ => {}
+        }
+    }
+
+    /// Sends a segment until an answer tells that it is applied, every attempt was refused, or D is over.
+    async fn put(&self, key: &SegmentKey, body: Bytes, begun: Reading, expires: Stamp) -> Fate {
+        let core = self.core;
+        let (requests, timing) = (&core.replica.requests, &core.replica.timing);
+        let object = core.object(key);
+        let end = begun + timing.visible_within;
+        let mut pause = FIRST_PAUSE;
+        let mut may_have_been_done = false;
+        let mut last = String::from("the process was held up before it could send the segment");
+        loop {
+            let left = end.since(requests.now());
+            if left.is_zero() {
+                // Nothing was sent, or what was sent may still arrive.
+                return Fate::Unknown(last);
+            }
+            let result = requests.put(&object, body.clone(), Condition::Absent, left.min(ATTEMPT)).await;
+            let is_in_time = requests.now() < end;
+            let date = match &result {
+                Ok(put) => put.date,
+                Err(failure) => failure.date,
+            };
+            match result {
+                // Nobody else makes this key: who finds it taken finds an earlier attempt of its own.
+                Ok(_) | Err(Failure { kind: Kind::ConditionFailed, .. }) => {
+                    let is_dated_in_time = date.is_some_and(|date| date + timing.skew <= expires);
+                    if is_in_time && is_dated_in_time {
+                        return Fate::Applied;
+                    }
+                    return Fate::Unknown(String::from("the store's answer came too late to count"));
+                }
+                Err(failure) if matches!(failure.kind, Kind::Unavailable | Kind::Conflict) => {
+                    may_have_been_done |= failure.kind == Kind::Unavailable;
+                    last = failure.message;
+                }
+                Err(failure) if !may_have_been_done => return Fate::Refused(failure),
+                Err(failure) => last = failure.message,
+            }
+            let random = requests.environment.random();
+            let jittered = pause / 2 + pause.mul_f64((random >> 40) as f64 / (1 << 24) as f64) / 2;
+            let _ = within(&requests.environment, jittered.min(end.since(requests.now())), std::future::pending::<()>()).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Folding: when segments are taken into the rollup, and what the new rollup says. Pure; `maintenance` carries it out.
+//!
+//! Any replica folds, and the `If-Match` of one PUT decides which: there is no leader. What is folded is a prefix of
+//! the canonical order (strays first), so the mark can stand for it, and every segment in it is aged, so that nothing
+//! that sorts before it can still appear within the store's assumptions; what does appear nevertheless is a stray,
+//! which the proof tells from what was folded.
+
+use super::key::SegmentKey;
+use super::listing::Listing;
+use super::memory::{Listed, Memory};
+use super::rollup::{Head, Mark, Proof};
+use super::segment::Place;
+use super::timing::Timing;
+use crate::store::ETag;
+use crate::time::Stamp;
+
+/// A fold that may be done.
+pub struct Plan {
+    /// The rollup that it is folded into; absent where the store has none.
+    pub onto: Option<ETag>,
+    pub folded: Vec<Listed>,
+    /// Names in the held proof that need not be kept: the LIST does not show them, and it began after the rollup that
+    /// names them was read.
+    pub gone: Vec<SegmentKey>,
+    /// Where the held rollup has no proof: what is listed at or below its mark. The peer folded it, and the new proof
+    /// must name it.
+    pub folded_by_peer: Vec<SegmentKey>,
+}
+
+/// Whether a segment is old enough to be folded: by the store's own `Date` when the LIST began. A stamp after that
+/// `Date` is from a node whose clock is ahead, or from after the LIST began, and is not aged.
+fn is_aged(place: &Place, listing: &Listing, timing: &Timing) -> bool {
+    place.stamp <= listing.date && listing.date.since(place.stamp) >= timing.aged_after
+}
+
+/// The fold that a good tick's LIST allows, if at least `threshold` segments are due. `memory` has just joined
+/// `listing`.
+pub fn plan(memory: &Memory, listing: &Listing, timing: &Timing, threshold: usize) -> Option<Plan> {
+    let rollup = memory.rollup();
+    // On a rollup that is older than one which existed nothing is folded: the newer one may be held by somebody, and
+    // come back.
+    if memory.is_rollup_behind() || listing.rollup.as_ref().map(|shown| &shown.etag) != rollup.etag.as_ref() {
+        return None;
+    }
+    let due = |listed: &&Listed| listed.segment.is_readable() && is_aged(&listed.place, listing, timing);
+    let folded: Vec<Listed> = memory.listed().iter().take_while(due).cloned().collect();
+    if folded.len() < threshold.max(1) {
+        return None;
+    }
+    let shows = |key: &SegmentKey| listing.segments.contains_key(key);
+    let (gone, folded_by_peer) = match &rollup.head.proof {
+        Some(proof) if listing.began >= rollup.read_at => (proof.folded.keys().filter(|key| !shows(key)).cloned().collect(), Vec::new()),
+        Some(_) => (Vec::new(), Vec::new()),
+        None => {
+            let below = listing.places().into_iter().filter(|place| rollup.head.mark.covers(place));
+            (Vec::new(), below.map(|place| place.key).collect())
+        }
+    };
+    Some(Plan { onto: rollup.etag.clone(), folded, gone, folded_by_peer })
+}
+
+/// The head of the rollup that a fold writes at the store time `at`. `greatest_count` goes on where the held rollup has
+/// no proof.
+pub fn head_after(plan: &Plan, held: &Head, greatest_count: u64, at: Stamp) -> Head {
+    let anew = || Proof::anew(greatest_count, plan.folded_by_peer.iter().cloned(), at);
+    let mut proof = held.proof.clone().unwrap_or_else(anew);
+    for key in &plan.gone {
+        proof.folded.remove(key);
+    }
+    for listed in &plan.folded {
+        proof.add(&listed.place, &listed.segment, at);
+    }
+    proof.forget_old_writers(at);
+    let last = plan.folded.last().map(|listed| Mark::at(&listed.place));
+    // Where only strays were folded the mark stays.
+    let mark = last.map_or_else(|| held.mark.clone(), |last| last.max(held.mark.clone()));
+    debug_assert!(mark >= held.mark, "the mark never goes back");
+    Head { proof: Some(proof), mark }
+}

@@ -1,0 +1,141 @@
+//! What a LIST shows of one namespace.
+
+use super::key::{Places, SegmentKey};
+use super::requests::Requests;
+use super::segment::Place;
+use crate::store::{ETag, Failure, Kind, Page};
+use crate::time::{Reading, Stamp};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A LIST of one namespace. Its pages were taken at different moments: what it shows existed at one of them, and what
+/// existed before it began and still does is in it.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    pub began: Reading,
+    pub ended: Reading,
+    /// The store's `Date` on the first page, less the time which that page took: a moment of store time before which
+    /// everything that is old enough to be folded was already there.
+    pub date: Stamp,
+    /// Everything of this namespace was on one page, which is a moment of its own.
+    pub is_one_page: bool,
+    pub rollup: Option<ListedRollup>,
+    pub segments: BTreeMap<SegmentKey, ListedSegment>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedRollup {
+    pub etag: ETag,
+    pub size: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListedSegment {
+    pub stamp: Stamp,
+    pub size: u64,
+}
+
+impl Listing {
+    /// The listed segments in canonical order.
+    pub fn places(&self) -> Vec<Place> {
+        let mut places: Vec<Place> = self.segments.iter().map(|(key, listed)| Place { stamp: listed.stamp, key: key.clone() }).collect();
+        places.sort_unstable();
+        places
+    }
+
+    fn empty(began: Reading, ended: Reading, date: Stamp) -> Listing {
+        Listing { began, ended, date, is_one_page: true, rollup: None, segments: BTreeMap::new() }
+    }
+
+    fn take_in(&mut self, prefix: &str, page: &Page) {
+        for object in &page.objects {
+            let Some(name) = object.key.strip_prefix(prefix) else { continue };
+            if let Some(key) = SegmentKey::parse(name) {
+                self.segments.insert(key, ListedSegment { stamp: object.stamp, size: object.size });
+            } else if name == "rollup.json" {
+                self.rollup = Some(ListedRollup { etag: object.etag.clone(), size: object.size });
+            }
+        }
+    }
+}
+
+/// The `Date` of a first page, less the time that it took.
+fn moment_of(requests: &Requests, page: &Page, began: Reading, prefix: &str) -> Result<Stamp, Failure> {
+    let date = page.date.ok_or_else(|| {
+        Failure::new(Kind::Refused, format!("LIST {prefix}: the answer carries no Date, and the age of segments cannot be told without"))
+    })?;
+    Ok(date - requests.now().since(began))
+}
+
+/// LISTs one namespace.
+pub async fn list(requests: &Requests, places: &Places) -> Result<Listing, Failure> {
+    let began = requests.now();
+    let mut page = requests.list_page(&places.prefix, None).await?;
+    let date = moment_of(requests, &page, began, &places.prefix)?;
+    let mut listing = Listing::empty(began, began, date);
+    loop {
+        listing.take_in(&places.prefix, &page);
+        let Some(next) = page.next.take() else { break };
+        listing.is_one_page = false;
+        page = requests.list_page(&places.prefix, Some(&next)).await?;
+    }
+    listing.ended = requests.now();
+    Ok(listing)
+}
+
+/// A LIST of everything under `.metadata/`, from which the listings of many namespaces can be taken.
+pub struct SharedListing {
+    began: Reading,
+    ended: Reading,
+    date: Stamp,
+    pages: Vec<Page>,
+}
+
+impl SharedListing {
+    /// What it shows of one namespace.
+    pub fn of(&self, places: &Places) -> Listing {
+        let mut listing = Listing::empty(self.began, self.ended, self.date);
+        // Objects come in the order of their keys, so a page can be told from its first and last.
+        let end = after_prefix(&places.prefix);
+        let mut pages_with_objects = 0;
+        for page in &self.pages {
+            let from = page.objects.partition_point(|object| object.key.as_str() < places.prefix.as_str());
+            let to = page.objects.partition_point(|object| object.key.as_str() < end.as_str());
+            if from < to {
+                pages_with_objects += 1;
+                let part = Page { objects: page.objects[from..to].to_vec(), next: None, date: None };
+                listing.take_in(&places.prefix, &part);
+            }
+        }
+        listing.is_one_page = pages_with_objects <= 1;
+        listing
+    }
+}
+
+/// The first key after all that start with `prefix`, which ends with `/`: `0` is the character after `/`.
+fn after_prefix(prefix: &str) -> String {
+    format!("{}0", prefix.strip_suffix('/').unwrap_or(prefix))
+}
+
+/// LISTs everything under `prefix`; nothing where that takes more than `most` requests.
+pub async fn list_shared(requests: &Requests, prefix: &str, most: usize) -> Result<Option<SharedListing>, Failure> {
+    let began = requests.now();
+    let mut page = requests.list_page(prefix, None).await?;
+    let date = moment_of(requests, &page, began, prefix)?;
+    let mut pages = Vec::new();
+    loop {
+        let next = page.next.take();
+        pages.push(page);
+        let Some(next) = next else { break };
+        if pages.len() >= most {
+            return Ok(None);
+        }
+        page = requests.list_page(prefix, Some(&next)).await?;
+    }
+    Ok(Some(SharedListing { began, ended: requests.now(), date, pages }))
+}
+
+/// Whether `earlier` began so long ago that what it shows may have been folded and deleted since.
+pub fn is_young(listing: &Listing, now: Reading, limit: Duration) -> bool {
+    now.since(listing.began) < limit
+}

@@ -1,0 +1,211 @@
+//! What follows a good tick, beside it: deleting what was folded long enough ago, folding, and compacting the held
+//! base. Ticks and flushes never wait for it.
+
+use super::core::{Core, count};
+use super::fold::{self, Plan};
+use super::key::SegmentKey;
+use super::listing::Listing;
+use super::memory::HeldRollup;
+use super::requests::{Read, upload_limit};
+use super::rollup::{self, Head, Proof};
+use crate::environment::compute;
+use crate::error::{Error, Status};
+use crate::state::State;
+use crate::store::{Condition, ETag, Failure, GetOptions, Kind};
+use crate::time::Stamp;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// The most objects that one DELETE names.
+const DELETES_A_REQUEST: usize = 1000;
+/// The longest pause before a fold, in which another replica may be faster.
+const LONGEST_JITTER: Duration = Duration::from_millis(500);
+/// The base is compacted when an eighth of its entries changed, but not for fewer changes than this.
+const LEAST_CHANGES: usize = 4096;
+
+/// Starts what a good tick's LIST makes due, unless the last of it is still at work.
+pub fn consider(core: &Arc<Core>, listing: Listing) {
+    let settings = &core.replica.settings;
+    if core.is_maintained.swap(true, Ordering::SeqCst) {
+        return;
+    }
+    let (deletable, plan, needs_compaction) = {
+        let mut memory = core.memory();
+        let may_write = !settings.read_only;
+        let timing = &core.replica.timing;
+        let deletable = if may_write { memory.deletable(&listing, timing) } else { Vec::new() };
+        let plan = if may_write { fold::plan(&memory, &listing, timing, settings.compaction.segment_threshold) } else { None };
+        // A fold waits until it was due at two ticks: another replica may have been about to do it.
+        let stood = memory.fold_is_due(plan.is_some());
+        let base = &memory.rollup().state;
+        let needs_compaction = base.overlay_len() > LEAST_CHANGES.max(base.base_len() / 8);
+        (deletable, plan.filter(|_| stood >= 2), needs_compaction)
+    };
+    if deletable.is_empty() && plan.is_none() && !needs_compaction {
+        core.is_maintained.store(false, Ordering::SeqCst);
+        return;
+    }
+    let task = core.clone();
+    core.replica.requests.environment.spawn(
+        "maintenance",
+        Box::pin(async move {
+            task.until_end(maintain(&task, deletable, plan, needs_compaction)).await;
+            task.is_maintained.store(false, Ordering::SeqCst);
+        }),
+    );
+}
+
+async fn maintain(core: &Arc<Core>, deletable: Vec<SegmentKey>, plan: Option<Plan>, needs_compaction: bool) {
+    if let Err(failure) = delete(core, &deletable).await {
+        tracing::warn!(namespace = core.name, error = %failure, "folded segments could not be deleted; the next tick tries again");
+    }
+    if let Some(plan) = plan {
+        match fold(core, plan).await {
+            Ok(true) => count(&core.figures.folds),
+            Ok(false) => count(&core.figures.lost_folds),
+            Err(error) => {
+                tracing::warn!(namespace = core.name, error = %error, "a fold failed; a later tick tries again");
+            }
+        }
+    }
+    if needs_compaction {
+        compact(core).await;
+    }
+}
+
+/// Deletes folded segments. Until then they kept a repeated PUT out, and every stale reader saw the same.
+async fn delete(core: &Arc<Core>, keys: &[SegmentKey]) -> Result<(), Failure> {
+    for keys in keys.chunks(DELETES_A_REQUEST) {
+        let objects: Vec<String> = keys.iter().map(|key| core.object(key)).collect();
+        core.replica.requests.delete(&objects).await?;
+        core.figures.deleted.fetch_add(objects.len() as u64, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// Carries a fold out. `false`: another replica was faster, or may have been.
+async fn fold(core: &Arc<Core>, plan: Plan) -> Result<bool, Error> {
+    let requests = &core.replica.requests;
+    let environment = &requests.environment;
+    core.replica.ensure_safe().await?;
+    let random = (environment.random() >> 40) as f64 / (1 << 24) as f64;
+    environment.sleep_until(requests.now() + LONGEST_JITTER.mul_f64(random)).await;
+    if !is_unchanged(core, plan.onto.as_ref()).await? {
+        core.want_tick();
+        return Ok(false);
+    }
+    let at = store_time(core)?;
+    let held = core.memory().rollup().clone();
+    if held.etag != plan.onto {
+        return Ok(false);
+    }
+    // The legacy state is pinned down before anything is folded onto it; who loses that race adopts the winner's.
+    let onto = match plan.onto.clone() {
+        None if held.state.canonical_len() > 2 => match seed(core, &held).await? {
+            Some(etag) => Some(etag),
+            None => {
+                core.want_tick();
+                return Ok(false);
+            }
+        },
+        onto => onto,
+    };
+    let greatest_count = core.memory().greatest_count();
+    let folding = compute(environment, move || {
+        let mut state: State = held.state.clone();
+        for listed in &plan.folded {
+            state.apply(listed.segment.effective_ops(listed.place.stamp));
+        }
+        let head = fold::head_after(&plan, &held.head, greatest_count, at);
+        let body = head.proof.as_ref().map(|proof| rollup::encode(proof, &head.mark, &state));
+        (state, head, body, held.head.proof.is_none())
+    });
+    let folded = folding.await.ok_or_else(|| Error::new(Status::Internal, "the computation of the fold was given up"))?;
+    let (state, head, Some(body), begins_chain) = folded else {
+        return Err(Error::new(Status::Internal, "a fold made a rollup without proof"));
+    };
+    if body.len() > core.replica.settings.limits.state_bytes {
+        let message = format!("the rollup would be {} bytes long, over limits.state_bytes; nothing is folded any more", body.len());
+        return Err(Error::new(Status::TooLarge, message).with("object", core.places.rollup.clone()));
+    }
+    if begins_chain {
+        tracing::warn!(
+            namespace = core.name,
+            object = core.places.rollup,
+            "the rollup had no proof (another implementation wrote it); a new chain begins"
+        );
+    }
+    match put_rollup(core, body, onto.clone()).await? {
+        Some(etag) => {
+            adopt(core, onto.as_ref(), HeldRollup { etag: Some(etag), head, state, read_at: requests.now() });
+            Ok(true)
+        }
+        None => {
+            core.want_tick();
+            Ok(false)
+        }
+    }
+}
+
+fn store_time(core: &Core) -> Result<Stamp, Error> {
+    core.replica.requests.store_time().ok_or_else(|| Error::new(Status::Unavailable, "no answer tells the store's time"))
+}
+
+/// A look whether another replica was faster.
+async fn is_unchanged(core: &Arc<Core>, etag: Option<&ETag>) -> Result<bool, Error> {
+    let options = GetOptions { unless: etag.cloned(), matches: None, range: Some((0, 1)) };
+    match core.replica.requests.read(&core.places.rollup, options, 1).await {
+        Ok(Read::NotModified) => Ok(true),
+        Ok(Read::Found { .. }) => Ok(false),
+        Err(failure) if failure.kind == Kind::NotFound => Ok(etag.is_none()),
+        Err(failure) => Err(failure.into_error()),
+    }
+}
+
+/// Writes the legacy state as the first rollup. Nothing where another replica did.
+async fn seed(core: &Arc<Core>, held: &HeldRollup) -> Result<Option<ETag>, Error> {
+    let (state, mark) = (held.state.clone(), held.head.mark.clone());
+    let body = compute(&core.replica.requests.environment, move || rollup::encode(&Proof::empty(), &mark, &state)).await;
+    let body = body.ok_or_else(|| Error::new(Status::Internal, "the computation of the first rollup was given up"))?;
+    let Some(etag) = put_rollup(core, body, None).await? else { return Ok(None) };
+    tracing::info!(namespace = core.name, object = core.places.rollup, "the legacy object was taken over as the first rollup");
+    let head = Head { proof: Some(Proof::empty()), mark: held.head.mark.clone() };
+    adopt(core, None, HeldRollup { etag: Some(etag.clone()), head, state: held.state.clone(), read_at: core.replica.requests.now() });
+    Ok(Some(etag))
+}
+
+/// One conditional PUT of the rollup. Nothing where the condition did not hold, or where the answer was lost: then the
+/// next tick reads the rollup again, and finds out.
+async fn put_rollup(core: &Arc<Core>, body: Vec<u8>, onto: Option<ETag>) -> Result<Option<ETag>, Error> {
+    let limit = upload_limit(body.len());
+    let condition = onto.map_or(Condition::Absent, Condition::Matches);
+    match core.replica.requests.put(&core.places.rollup, body.into(), condition, limit).await {
+        Ok(put) => Ok(put.etag),
+        Err(failure) if matches!(failure.kind, Kind::ConditionFailed | Kind::Conflict | Kind::NotFound) => Ok(None),
+        Err(failure) => Err(failure.into_error().with("object", core.places.rollup.clone())),
+    }
+}
+
+/// Takes an own rollup over, where nothing replaced the one it was made from.
+fn adopt(core: &Arc<Core>, onto: Option<&ETag>, rollup: HeldRollup) {
+    let mut memory = core.memory();
+    if memory.rollup().etag.as_ref() == onto {
+        memory.adopt(rollup);
+        core.publish(&memory);
+    }
+}
+
+/// Makes a fresh base of the held one and its changes, so that lookups and memory stay those of a small overlay.
+async fn compact(core: &Arc<Core>) {
+    let (etag, state) = {
+        let memory = core.memory();
+        (memory.rollup().etag.clone(), memory.rollup().state.clone())
+    };
+    let compacted = compute(&core.replica.requests.environment, move || state.compact()).await;
+    if let Some(compacted) = compacted {
+        let mut memory = core.memory();
+        memory.replace_base(etag.as_ref(), compacted);
+        core.publish(&memory);
+    }
+}

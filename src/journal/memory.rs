@@ -1,0 +1,472 @@
+//! What a replica holds of a namespace, and the pure decisions over it: how a LIST and a rollup become a state, when
+//! the rollup need not be read, which of two rollups is the newer one. No I/O, no clock: time comes in as arguments.
+//!
+//! Invariants (`docs/engine.md` has them with their reasons):
+//!
+//! - The state is the rollup's state, then strays, then the tail, each in canonical order, then own segments that no
+//!   LIST has settled yet.
+//! - A name in the held proof is never applied, whatever its stamp.
+//! - The held mark never goes back, nor does the held count.
+//! - `own` is in key order; from its first segment that is not settled by a LIST on, all stay last.
+
+use super::key::SegmentKey;
+use super::listing::Listing;
+use super::replay::{Replay, Step};
+use super::rollup::{Head, Mark, Proof};
+use super::segment::{Content, Place, Segment};
+use super::settle::{Open, Verdict, settle};
+use super::timing::Timing;
+use crate::state::State;
+use crate::store::ETag;
+use crate::time::{Reading, Stamp};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+/// The rollup that a replica's state stands on.
+#[derive(Clone)]
+pub struct HeldRollup {
+    /// Absent where the store has none: then `state` is the legacy object's, or empty.
+    pub etag: Option<ETag>,
+    pub head: Head,
+    pub state: State,
+    /// When the answer that brought it had arrived. A LIST that began before may show segments that this rollup folded
+    /// and whose names left its proof since.
+    pub read_at: Reading,
+}
+
+impl HeldRollup {
+    /// Where nothing was ever folded. `legacy` is the state of the legacy object, if there is one.
+    pub fn none(legacy: Option<State>, read_at: Reading) -> HeldRollup {
+        HeldRollup {
+            etag: None,
+            head: Head { proof: Some(Proof::empty()), mark: Mark::zero() },
+            state: legacy.unwrap_or_else(State::empty),
+            read_at,
+        }
+    }
+}
+
+/// A listed segment that counts: a stray or one of the tail.
+#[derive(Clone)]
+pub struct Listed {
+    pub place: Place,
+    pub segment: Arc<Segment>,
+}
+
+/// An own segment that was acknowledged and that no LIST has settled yet.
+struct Own {
+    segment: Arc<Segment>,
+    /// When the answer to its PUT had been processed.
+    ended: Reading,
+}
+
+/// Why a LIST and what is held cannot be joined as they are.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The bodies of these segments are due first.
+    Fetch(Vec<Place>),
+    /// The rollup is due: a segment says that more was folded than the held rollup knows.
+    ReadRollup,
+    /// A newer LIST is due.
+    ListAgain,
+    /// Segments say that more was folded than the rollup knows, and this replica holds no newer one.
+    RollupLost { key: SegmentKey, folded: u64, count: u64 },
+}
+
+/// What a join brought.
+pub struct Joined {
+    /// The outcome of the open segment, where it is now told.
+    pub settled: Option<(Open, Verdict)>,
+    /// Own acknowledged segments that LIST shows with a stamp past their `expires`: every replica skips them. A store
+    /// within the assumptions never does this.
+    pub void_own: Vec<Place>,
+    /// Unreadable segments that the join before did not have.
+    pub newly_unreadable: Vec<SegmentKey>,
+    /// Segments newly say that more was folded than the rollup knows.
+    pub newly_behind: bool,
+}
+
+pub struct Memory {
+    writer: String,
+    rollup: HeldRollup,
+    /// Strays and tail in canonical order, as the last good tick's LIST showed them.
+    listed: Vec<Listed>,
+    own: VecDeque<Own>,
+    bodies: HashMap<SegmentKey, Arc<Segment>>,
+    replay: Replay,
+    open: Option<Open>,
+    /// When the LIST of the last good tick began; nothing before the first.
+    last_list_began: Option<Reading>,
+    /// The greatest count of folded segments that any rollup or segment told.
+    greatest_count: u64,
+    /// A segment says that more was folded than the held rollup knows: an older rollup was restored. Nothing is folded
+    /// on it.
+    is_rollup_behind: bool,
+    /// At how many ticks in a row a fold was due.
+    fold_was_due: u32,
+}
+
+impl Memory {
+    pub fn new(writer: String, now: Reading) -> Memory {
+        Memory {
+            writer,
+            rollup: HeldRollup::none(None, now),
+            listed: Vec::new(),
+            own: VecDeque::new(),
+            bodies: HashMap::new(),
+            replay: Replay::new(State::empty()),
+            open: None,
+            last_list_began: None,
+            greatest_count: 0,
+            is_rollup_behind: false,
+            fold_was_due: 0,
+        }
+    }
+
+    pub fn state(&self) -> &State {
+        self.replay.state()
+    }
+
+    pub fn rollup(&self) -> &HeldRollup {
+        &self.rollup
+    }
+
+    pub fn mark(&self) -> &Mark {
+        &self.rollup.head.mark
+    }
+
+    pub fn writer(&self) -> &str {
+        &self.writer
+    }
+
+    /// Whether a first tick was good.
+    pub fn is_ready(&self) -> bool {
+        self.last_list_began.is_some()
+    }
+
+    pub fn last_list_began(&self) -> Option<Reading> {
+        self.last_list_began
+    }
+
+    /// Strays and tail in canonical order.
+    pub fn listed(&self) -> &[Listed] {
+        &self.listed
+    }
+
+    pub fn is_rollup_behind(&self) -> bool {
+        self.is_rollup_behind
+    }
+
+    /// The count that a segment written now names: of the held rollup, or the greatest ever seen where that has no
+    /// proof.
+    pub fn count(&self) -> u64 {
+        self.rollup.head.proof.as_ref().map_or(self.greatest_count, |proof| proof.count)
+    }
+
+    pub fn greatest_count(&self) -> u64 {
+        self.greatest_count
+    }
+
+    /// The first unreadable segment, in canonical order, and the reason.
+    pub fn first_unreadable(&self) -> Option<(&SegmentKey, &str)> {
+        self.listed.iter().find_map(|listed| match &listed.segment.content {
+            Content::Unreadable { reason, .. } => Some((&listed.segment.key, reason.as_str())),
+            Content::Readable(_) => None,
+        })
+    }
+
+    pub fn unreadable(&self) -> impl Iterator<Item = &Arc<Segment>> {
+        self.listed.iter().map(|listed| &listed.segment).filter(|segment| !segment.is_readable())
+    }
+
+    pub fn open_segment(&self) -> Option<&Open> {
+        self.open.as_ref()
+    }
+
+    /// How many listed segments lie at or below the mark without being folded.
+    pub fn stray_count(&self) -> usize {
+        self.listed.partition_point(|listed| self.mark().covers(&listed.place))
+    }
+
+    pub fn own_count(&self) -> usize {
+        self.own.len()
+    }
+
+    /// Keeps a fetched body.
+    pub fn keep_body(&mut self, segment: Arc<Segment>) {
+        self.bodies.insert(segment.key.clone(), segment);
+    }
+
+    /// Takes in an own segment that the store acknowledged. It counts at once: behind everything else, or where a LIST
+    /// has shown it already.
+    pub fn add_own(&mut self, segment: Arc<Segment>, ended: Reading) {
+        debug_assert!(self.own.back().is_none_or(|own| own.segment.key < segment.key), "own keys strictly increase");
+        debug_assert!(self.is_ready() && self.open.is_none(), "nothing is written before the first good tick, or behind an open segment");
+        if is_named(&self.rollup.head, &segment.key) {
+            return;
+        }
+        let is_listed = self.listed.iter().any(|listed| listed.place.key == segment.key);
+        if is_listed && self.own.is_empty() {
+            return;
+        }
+        self.keep_body(segment.clone());
+        self.own.push_back(Own { segment: segment.clone(), ended });
+        if is_listed {
+            self.follow();
+        } else {
+            self.replay.append(&Step { segment, stamp: None });
+        }
+    }
+
+    /// Takes in an own segment whose outcome is open.
+    pub fn set_open(&mut self, open: Open, segment: Arc<Segment>) {
+        debug_assert!(self.open.is_none(), "at most one segment is open");
+        self.keep_body(segment);
+        self.open = Some(open);
+    }
+
+    /// Whether the rollup GET may be left out: then nothing can have been folded since the last good tick that this
+    /// LIST does not tell.
+    ///
+    /// The LIST is one page, and thus one moment. It shows the held ETag and every held segment, so no fold deleted any
+    /// of them; and what was listed, folded and deleted since the last good tick cannot be, because that takes longer.
+    /// Where the store has no rollup and none is held, the same holds: a first fold would show a rollup.
+    pub fn may_leave_rollup_unread(&self, listing: &Listing, timing: &Timing) -> bool {
+        let Some(last_list_began) = self.last_list_began else { return false };
+        let shows = |key: &SegmentKey| listing.segments.contains_key(key);
+        listing.is_one_page
+            && listing.rollup.as_ref().map(|rollup| &rollup.etag) == self.rollup.etag.as_ref()
+            && self.rollup.head.proof.is_some()
+            && listing.ended.since(last_list_began) < timing.list_is_young
+            && self.listed.iter().all(|listed| shows(&listed.place.key))
+            // One whose PUT ended after the LIST began may be missing from it for that reason alone.
+            && self.own.iter().all(|own| own.ended > listing.began || shows(&own.segment.key))
+    }
+
+    /// The segments whose fold leads from the held rollup to `head`, in the order of folding, where this replica knows
+    /// all of them: the strays and the tail that it holds or sees listed, up to the new mark. Their count and chain
+    /// tell whether these are the ones.
+    pub fn folded_since(&self, listing: &Listing, head: &Head) -> Option<Vec<Place>> {
+        let (held, new) = (self.rollup.head.proof.as_ref()?, head.proof.as_ref()?);
+        if new.count < held.count || new.since != held.since {
+            return None;
+        }
+        let mut known = listing.places();
+        known.extend(self.listed.iter().map(|listed| listed.place.clone()));
+        known.sort_unstable();
+        known.dedup();
+        known.retain(|place| head.mark.covers(place) && !held.folded.contains_key(&place.key));
+        let chain = known.iter().fold(held.chain, |chain, place| chain.link(place));
+        (known.len() as u64 == new.count - held.count && chain == new.chain).then_some(known)
+    }
+
+    /// Those of `places` whose bodies are not held.
+    pub fn without_body(&self, places: &[Place]) -> Vec<Place> {
+        places.iter().filter(|place| !self.bodies.contains_key(&place.key)).cloned().collect()
+    }
+
+    /// The state after folding `places` into the held rollup's; nothing where a body is missing or unreadable.
+    pub fn fold_state(&self, places: &[Place]) -> Option<State> {
+        let mut state = self.rollup.state.clone();
+        for place in places {
+            let segment = self.bodies.get(&place.key).filter(|segment| segment.is_readable())?;
+            state.apply(segment.effective_ops(place.stamp));
+        }
+        Some(state)
+    }
+
+    /// Whether the held rollup is newer than one that was found, so that the found one is a person's doing: it lost
+    /// something.
+    pub fn is_older_than_held(&self, found: Option<&Head>) -> bool {
+        let held = &self.rollup;
+        if held.etag.is_none() {
+            return false;
+        }
+        let Some(found) = found else { return true };
+        if found.mark < held.head.mark {
+            return true;
+        }
+        match (&found.proof, &held.head.proof) {
+            (Some(found), Some(held)) => found.count < held.count,
+            // Over a rollup without proof the count goes on from the greatest one seen.
+            (Some(found), None) => found.count < self.greatest_count,
+            (None, _) => false,
+        }
+    }
+
+    /// Takes over a rollup as the one that the state stands on, without a LIST: an own fold, a compacted or rewritten
+    /// state. The caller joins again; until then the listed segments that it folded are dropped here, by the same rule.
+    pub fn adopt(&mut self, rollup: HeldRollup) {
+        debug_assert!(rollup.head.mark >= self.rollup.head.mark, "the mark never goes back");
+        self.set_rollup(rollup);
+        let head = &self.rollup.head;
+        self.listed.retain(|listed| counts(head, &listed.place));
+        self.own.retain(|own| !is_named(head, &own.segment.key));
+        self.follow();
+    }
+
+    fn follow(&mut self) {
+        let order = self.order();
+        self.replay.follow(&order, order.len() - self.own.len());
+    }
+
+    fn set_rollup(&mut self, rollup: HeldRollup) {
+        self.greatest_count = self.greatest_count.max(rollup.head.proof.as_ref().map_or(0, |proof| proof.count));
+        self.replay = Replay::new(rollup.state.clone());
+        self.rollup = rollup;
+    }
+
+    /// Notes whether this tick found a fold due; returns at how many in a row it was.
+    pub fn fold_is_due(&mut self, is_due: bool) -> u32 {
+        self.fold_was_due = if is_due { self.fold_was_due + 1 } else { 0 };
+        self.fold_was_due
+    }
+
+    /// The same base in another form (see `State::compact`), where `etag` still names it.
+    pub fn replace_base(&mut self, etag: Option<&ETag>, compacted: State) {
+        if self.rollup.etag.as_ref() == etag {
+            self.adopt(HeldRollup { state: compacted, ..self.rollup.clone() });
+        }
+    }
+
+    /// Joins a LIST with the rollup: with `news` where a newer one was read after the LIST began, else with the held
+    /// one, which `read_under` named when the tick looked at it. `was_read`: the store confirmed the rollup after the
+    /// LIST began.
+    pub fn join(
+        &mut self,
+        listing: &Listing,
+        read_under: Option<&ETag>,
+        news: Option<&HeldRollup>,
+        was_read: bool,
+        now: Reading,
+        timing: &Timing,
+    ) -> Result<Joined, Refusal> {
+        // A process that froze between LIST and here would take what was folded and deleted meanwhile for a stray or an
+        // unlisted write. And an own fold may have replaced the rollup that this tick decided on.
+        if now.since(listing.began) >= timing.list_is_young || self.rollup.etag.as_ref() != read_under {
+            return Err(Refusal::ListAgain);
+        }
+        let rollup = news.unwrap_or(&self.rollup);
+        let (places, has_strays) = counted_places(listing, &rollup.head);
+        if has_strays && listing.began < rollup.read_at {
+            return Err(Refusal::ListAgain);
+        }
+        let missing = self.without_body(&places);
+        if !missing.is_empty() {
+            return Err(Refusal::Fetch(missing));
+        }
+        let listed: Vec<Listed> = places.into_iter().map(|place| Listed { segment: self.bodies[&place.key].clone(), place }).collect();
+        let newest = listed.iter().max_by_key(|listed| listed.segment.folded());
+        let told = newest.map_or(0, |listed| listed.segment.folded());
+        let is_rollup_behind = match (&rollup.head.proof, newest) {
+            (Some(proof), Some(newest)) if told > proof.count => {
+                if !was_read {
+                    return Err(Refusal::ReadRollup);
+                }
+                if !self.is_ready() {
+                    return Err(Refusal::RollupLost { key: newest.place.key.clone(), folded: told, count: proof.count });
+                }
+                true
+            }
+            _ => false,
+        };
+
+        // From here on nothing can fail.
+        let were_unreadable: BTreeSet<SegmentKey> = self.unreadable().map(|segment| segment.key.clone()).collect();
+        if let Some(news) = news {
+            debug_assert!(news.head.mark >= self.rollup.head.mark, "the mark never goes back");
+            self.set_rollup(news.clone());
+        }
+        self.greatest_count = self.greatest_count.max(told);
+        self.listed = listed;
+        let void_own = self.settle_own(listing);
+        let settled = self.settle_open(listing, timing);
+        self.follow();
+        self.last_list_began = Some(listing.began);
+        let newly_behind = is_rollup_behind && !self.is_rollup_behind;
+        self.is_rollup_behind = is_rollup_behind;
+        self.forget_bodies();
+        let newly_unreadable = self.unreadable().map(|segment| segment.key.clone()).filter(|key| !were_unreadable.contains(key)).collect();
+        Ok(Joined { settled, void_own, newly_unreadable, newly_behind })
+    }
+
+    /// Lets go of the own segments that this LIST and the rollup settle: those that are folded, those that are shown,
+    /// and those that are not shown although the LIST began after their PUT ended (they were folded and deleted). From
+    /// the first that is not settled on, all stay, for a LIST of several pages can show a second write and not the
+    /// first; only what is folded goes in any case.
+    fn settle_own(&mut self, listing: &Listing) -> Vec<Place> {
+        let head = &self.rollup.head;
+        let shown = |key: &SegmentKey| listing.segments.get(key).map(|shown| Place { stamp: shown.stamp, key: key.clone() });
+        self.own.retain(|own| {
+            let key = &own.segment.key;
+            !is_named(head, key) && shown(key).is_none_or(|place| counts(head, &place))
+        });
+        let mut void = Vec::new();
+        while let Some(own) = self.own.front() {
+            match shown(&own.segment.key) {
+                Some(place) if own.segment.is_void(place.stamp) => void.push(place),
+                Some(_) => {}
+                None if listing.began < own.ended => break,
+                None => {}
+            }
+            self.own.pop_front();
+        }
+        void
+    }
+
+    fn settle_open(&mut self, listing: &Listing, timing: &Timing) -> Option<(Open, Verdict)> {
+        let open = self.open.as_ref()?;
+        let verdict = settle(open, &self.writer, listing, &self.rollup.head, timing);
+        if verdict == Verdict::Open {
+            return None;
+        }
+        self.open.take().map(|open| (open, verdict))
+    }
+
+    /// The order of replay: strays and tail without the own segments that stay last, then those.
+    fn order(&self) -> Vec<Step> {
+        let stay_last: BTreeSet<&SegmentKey> = self.own.iter().map(|own| &own.segment.key).collect();
+        let listed = self.listed.iter().filter(|listed| !stay_last.contains(&listed.place.key));
+        let steps = listed.map(|listed| Step { segment: listed.segment.clone(), stamp: Some(listed.place.stamp) });
+        steps.chain(self.own.iter().map(|own| Step { segment: own.segment.clone(), stamp: None })).collect()
+    }
+
+    fn forget_bodies(&mut self) {
+        let mut needed: BTreeSet<&SegmentKey> = self.listed.iter().map(|listed| &listed.place.key).collect();
+        needed.extend(self.own.iter().map(|own| &own.segment.key));
+        needed.extend(self.open.as_ref().map(|open| &open.key));
+        self.bodies.retain(|key, _| needed.contains(key));
+    }
+
+    /// The listed objects that may be deleted: named in the held proof for at least F, by a LIST that shows the ETag of
+    /// the held rollup.
+    pub fn deletable(&self, listing: &Listing, timing: &Timing) -> Vec<SegmentKey> {
+        let shown = listing.rollup.as_ref().map(|rollup| &rollup.etag);
+        let Some(proof) = self.rollup.head.proof.as_ref().filter(|_| shown.is_some() && shown == self.rollup.etag.as_ref()) else {
+            return Vec::new();
+        };
+        let is_old = |at: &Stamp| *at + timing.fold_age <= listing.date;
+        let old = proof.folded.iter().filter(|(_, at)| is_old(at)).map(|(key, _)| key);
+        old.filter(|key| listing.segments.contains_key(*key)).cloned().collect()
+    }
+}
+
+/// Whether a listed segment counts on top of a rollup. Without proof the mark alone tells what is folded.
+fn counts(rollup: &Head, place: &Place) -> bool {
+    match &rollup.proof {
+        Some(_) => !is_named(rollup, &place.key),
+        None => !rollup.mark.covers(place),
+    }
+}
+
+/// Whether the proof names a segment as folded.
+fn is_named(rollup: &Head, key: &SegmentKey) -> bool {
+    rollup.proof.as_ref().is_some_and(|proof| proof.folded.contains_key(key))
+}
+
+/// The listed segments that count, in canonical order, and whether strays are among them.
+fn counted_places(listing: &Listing, rollup: &Head) -> (Vec<Place>, bool) {
+    let places: Vec<Place> = listing.places().into_iter().filter(|place| counts(rollup, place)).collect();
+    let has_strays = places.first().is_some_and(|first| rollup.mark.covers(first));
+    (places, has_strays)
+}

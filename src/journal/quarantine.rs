@@ -1,0 +1,69 @@
+//! Moving an unreadable segment aside, when a person says so.
+//!
+//! Nothing is lost: the object is copied before it is deleted, and the copy is create-once. Two replicas that do it at
+//! once end with one copy. A segment of a newer format stays: a newer version of the library reads it.
+
+use super::core::{Core, count};
+use super::key::SegmentKey;
+use super::requests::upload_limit;
+use super::segment::Content;
+use super::sync;
+use crate::environment::until;
+use crate::error::{Error, Status};
+use crate::store::{Condition, Failure, Kind};
+use crate::time::Reading;
+use std::sync::Arc;
+
+/// Moves `key` (the segment's name or its whole object key) to `.metadata/.quarantine/`, and returns its new place.
+pub async fn quarantine(core: &Arc<Core>, key: &str, deadline: Option<Reading>) -> Result<String, Error> {
+    let environment = &core.replica.requests.environment;
+    match until(environment, deadline, carry_out(core, key, deadline)).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::new(Status::TimedOut, format!("the time is over before {key} was moved aside; doing it again is safe"))),
+    }
+}
+
+async fn carry_out(core: &Arc<Core>, key: &str, deadline: Option<Reading>) -> Result<String, Error> {
+    let requests = &core.replica.requests;
+    if core.replica.settings.read_only {
+        return Err(Error::new(Status::ReadOnly, "the journal was opened with read_only"));
+    }
+    let name = key.strip_prefix(&core.places.prefix).unwrap_or(key);
+    let invalid = |why: &str| Error::invalid(format!("{key:?} {why}")).with("segment", key);
+    let key = SegmentKey::parse(name).ok_or_else(|| invalid("is no name of a segment"))?;
+    sync::tick_from_now(core, deadline).await?;
+    let segment = core.memory().listed().iter().find(|listed| listed.place.key == key).map(|listed| listed.segment.clone());
+    let segment = segment.ok_or_else(|| invalid("is not listed, or is folded already"))?;
+    match &segment.content {
+        Content::Readable(_) => return Err(invalid("can be read, and is applied: only an unreadable segment is moved aside")),
+        Content::Unreadable { newer_format: true, .. } => {
+            return Err(invalid("is of a newer format: a newer version of the library reads it, and it stays where it is"));
+        }
+        Content::Unreadable { .. } => {}
+    }
+    core.replica.ensure_safe().await?;
+    let (from, to) = (core.object(&key), core.places.quarantined(&key));
+    let limit = core.replica.settings.limits.object_bytes as u64;
+    match requests.read_whole(&from, limit).await {
+        Ok(whole) => {
+            let limit = upload_limit(whole.body.len());
+            match requests.put(&to, whole.body, Condition::Absent, limit).await {
+                Ok(_) => {}
+                // Another replica, or an earlier try, copied it.
+                Err(failure) if failure.kind == Kind::ConditionFailed => {}
+                Err(failure) => return Err(failure.into_error().with("object", to)),
+            }
+            requests
+                .delete(std::slice::from_ref(&from))
+                .await
+                .map_err(|failure| Failure::into_error(failure).with("object", from.clone()))?;
+        }
+        // Another replica was faster.
+        Err(failure) if failure.kind == Kind::NotFound => {}
+        Err(failure) => return Err(failure.into_error().with("object", from)),
+    }
+    count(&core.figures.quarantined);
+    tracing::warn!(namespace = core.name, object = from, moved_to = to, "an unreadable segment was moved aside");
+    sync::tick_from_now(core, deadline).await?;
+    Ok(to)
+}

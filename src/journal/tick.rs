@@ -1,0 +1,430 @@
+//! One tick: LIST, then the rollup, then the unseen segments, then the new state, swapped in at once.
+//!
+//! The LIST comes first, so a rollup is never older than the tail it is joined with. A failed tick changes nothing and
+//! loses nothing: bodies that were fetched stay in memory for the next one.
+
+use super::core::{Core, count};
+use super::key::SegmentKey;
+use super::listing::{Listing, is_young, list};
+use super::memory::{HeldRollup, Joined, Refusal};
+use super::requests::{Read, upload_limit};
+use super::rollup::{self, Head};
+use super::segment::{Place, Segment};
+use super::settle::Verdict;
+use crate::environment::compute;
+use crate::error::{Error, Status};
+use crate::state::State;
+use crate::store::{Condition, ETag, Failure, GetOptions, Kind};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// How many bodies are fetched at once.
+const FETCHES_AT_ONCE: usize = 16;
+/// How often a tick starts over because the store changed under it, before it is given up as failed.
+const MOST_ROUNDS: usize = 12;
+/// How much of a rollup is read to see what was folded, and how much where that was not enough.
+const HEAD_BYTES: [u64; 2] = [8 << 10, 256 << 10];
+
+/// What reading the rollup brought.
+enum News {
+    /// It is the one that is known.
+    Same,
+    /// Another one.
+    Found(HeldRollup),
+    /// It changed between two requests, or was written back: everything has to be looked at again.
+    Changed,
+}
+
+/// Runs one tick, with `given` as its first LIST where another tick took it along. Returns the LIST that it joined.
+pub async fn tick(core: &Arc<Core>, given: Option<Listing>) -> Result<Listing, Error> {
+    let requests = &core.replica.requests;
+    let timing = &core.replica.timing;
+    let mut listing = match given.filter(|given| is_young(given, requests.now(), timing.list_is_young)) {
+        Some(listing) => listing,
+        None => new_listing(core).await?,
+    };
+    // A newer rollup, kept from round to round.
+    let mut news: Option<HeldRollup> = None;
+    let mut must_read = false;
+    let mut read_under = core.memory().rollup().etag.clone();
+    for _ in 0..MOST_ROUNDS {
+        let held = core.memory().rollup().etag.clone();
+        if held != read_under {
+            // An own fold replaced the held rollup: what was read before may be older.
+            news = None;
+            read_under = held;
+        }
+        let may_skip = news.is_none() && !must_read && core.memory().may_leave_rollup_unread(&listing, timing);
+        if may_skip {
+            count(&core.figures.elided);
+        } else {
+            match read_rollup(core, &listing, news.as_ref()).await? {
+                News::Same => {}
+                News::Found(found) => news = Some(found),
+                News::Changed => {
+                    listing = new_listing(core).await?;
+                    continue;
+                }
+            }
+        }
+        match join(core, &listing, read_under.as_ref(), news.as_ref(), !may_skip).await? {
+            Ok(joined) => {
+                report(core, joined);
+                return Ok(listing);
+            }
+            Err(Refusal::ReadRollup) => must_read = true,
+            Err(Refusal::RollupLost { key, folded, count }) => {
+                let message = format!(
+                    "{} says that {folded} segments were folded, but {} knows of {count}: a rollup was deleted or replaced by an older one; restore it (docs/operating.md)",
+                    core.object(&key),
+                    core.places.rollup
+                );
+                return Err(Error::new(Status::RollupLost, message)
+                    .with("object", core.places.rollup.clone())
+                    .with("segment", key.as_str()));
+            }
+            Err(Refusal::ListAgain | Refusal::Fetch(_)) => {
+                must_read = true;
+                listing = new_listing(core).await?;
+            }
+        }
+    }
+    let message = format!("namespace {:?} changed faster than {MOST_ROUNDS} LISTs could follow", core.name);
+    Err(Error::new(Status::Unavailable, message))
+}
+
+async fn new_listing(core: &Arc<Core>) -> Result<Listing, Error> {
+    list(&core.replica.requests, &core.places).await.map_err(Failure::into_error)
+}
+
+/// Joins, fetching the bodies that are due. A refusal other than for bodies is handed back; `Fetch` is, where one of
+/// them is gone.
+async fn join(
+    core: &Arc<Core>,
+    listing: &Listing,
+    read_under: Option<&ETag>,
+    news: Option<&HeldRollup>,
+    was_read: bool,
+) -> Result<Result<Joined, Refusal>, Error> {
+    let requests = &core.replica.requests;
+    loop {
+        let refusal = {
+            let mut memory = core.memory();
+            match memory.join(listing, read_under, news, was_read, requests.now(), &core.replica.timing) {
+                Ok(joined) => {
+                    observe_keys(core, listing);
+                    core.publish(&memory);
+                    return Ok(Ok(joined));
+                }
+                Err(refusal) => refusal,
+            }
+        };
+        match refusal {
+            Refusal::Fetch(places) => {
+                if !fetch(core, listing, &places).await? {
+                    // One vanished: a fold and its deletes were faster. The bodies that came are kept.
+                    return Ok(Err(Refusal::Fetch(places)));
+                }
+            }
+            other => return Ok(Err(other)),
+        }
+    }
+}
+
+/// New keys must sort above all that were listed.
+fn observe_keys(core: &Core, listing: &Listing) {
+    let Some(store_time) = core.replica.requests.store_time() else { return };
+    let mut keys = core.keys();
+    for key in listing.segments.keys() {
+        if !keys.observe(key, store_time) {
+            tracing::warn!(namespace = core.name, segment = %key, "the time in this segment's key is more than an hour ahead; new keys do not follow it");
+        }
+    }
+}
+
+/// Fetches bodies, several at once. `false` where one is gone.
+async fn fetch(core: &Arc<Core>, listing: &Listing, places: &[Place]) -> Result<bool, Error> {
+    let limits = &core.replica.settings.limits;
+    let size_of = |key: &SegmentKey| listing.segments.get(key).map_or(0, |listed| listed.size);
+    let fetches: Vec<_> = places.iter().map(|place| fetch_one(core.clone(), place.key.clone(), size_of(&place.key))).collect();
+    let mut fetches = stream::iter(fetches).buffer_unordered(FETCHES_AT_ONCE);
+    let mut none_is_gone = true;
+    let mut failed = None;
+    while let Some((key, result)) = fetches.next().await {
+        match result {
+            Ok(body) => core.memory().keep_body(Segment::read(key, &body, limits)),
+            Err(failure) if failure.kind == Kind::NotFound => none_is_gone = false,
+            Err(failure) if failure.kind == Kind::Refused => {
+                let size = size_of(&key);
+                if size <= limits.object_bytes as u64 {
+                    failed = Some(failure);
+                } else {
+                    core.memory().keep_body(Segment::oversized(key, size, limits.object_bytes));
+                }
+            }
+            Err(failure) => failed = Some(failure),
+        }
+    }
+    match failed {
+        Some(failure) => Err(failure.into_error()),
+        None => Ok(none_is_gone),
+    }
+}
+
+async fn fetch_one(core: Arc<Core>, key: SegmentKey, size: u64) -> (SegmentKey, Result<Bytes, Failure>) {
+    let limit = core.replica.settings.limits.object_bytes as u64;
+    let object = core.object(&key);
+    if size > limit {
+        let message = format!("{object} is {size} bytes long, over the limit of {limit} bytes (limits.object_bytes)");
+        return (key, Err(Failure::new(Kind::Refused, message)));
+    }
+    let result = core.replica.requests.read_whole(&object, limit).await.map(|whole| whole.body);
+    (key, result)
+}
+
+/// Reads the rollup, or as much of it as is needed. `newest` is what this tick has read already.
+async fn read_rollup(core: &Arc<Core>, listing: &Listing, newest: Option<&HeldRollup>) -> Result<News, Error> {
+    let held = core.memory().rollup().clone();
+    let known = newest.unwrap_or(&held).etag.clone();
+    let size = listing.rollup.as_ref().map_or(0, |rollup| rollup.size);
+    let may_advance = newest.is_none() && held.etag.is_some() && held.head.proof.is_some();
+    if may_advance && size > HEAD_BYTES[0] {
+        for bytes in HEAD_BYTES {
+            let options = GetOptions { unless: known.clone(), matches: None, range: Some((0, bytes)) };
+            match read(core, options).await? {
+                None => return missing(core, listing).await,
+                Some(Read::NotModified) => return Ok(News::Same),
+                Some(Read::Found { etag, size, body }) => {
+                    let head = rollup::read_head(&body, core.replica.settings.limits.depth).map_err(|reason| unreadable(core, &reason))?;
+                    if let Some(head) = head {
+                        return advance(core, listing, etag, head, &body, size).await;
+                    }
+                }
+            }
+        }
+    }
+    let options = GetOptions { unless: known, matches: None, range: None };
+    match read(core, options).await? {
+        None => missing(core, listing).await,
+        Some(Read::NotModified) => Ok(News::Same),
+        Some(Read::Found { etag, body, .. }) => found(core, listing, etag, body).await,
+    }
+}
+
+/// GETs the rollup; nothing where there is none.
+async fn read(core: &Arc<Core>, options: GetOptions) -> Result<Option<Read>, Error> {
+    let limit = core.replica.settings.limits.object_bytes as u64;
+    match core.replica.requests.read(&core.places.rollup, options, limit).await {
+        Ok(read) => Ok(Some(read)),
+        Err(failure) if failure.kind == Kind::NotFound => Ok(None),
+        Err(failure) if failure.kind == Kind::Refused => Err(unreadable(core, &failure.message)),
+        Err(failure) => Err(failure.into_error()),
+    }
+}
+
+fn unreadable(core: &Core, reason: &str) -> Error {
+    let object = &core.places.rollup;
+    Error::new(Status::Unreadable, format!("{object} cannot be read: {reason}")).with("object", object.clone())
+}
+
+/// Another rollup, of which the head was read: where this replica holds everything that it folded, the state is known
+/// without downloading it.
+async fn advance(core: &Arc<Core>, listing: &Listing, etag: ETag, head: Head, start: &Bytes, size: u64) -> Result<News, Error> {
+    if core.memory().is_older_than_held(Some(&head)) {
+        return write_forward(core, listing, Some(etag)).await;
+    }
+    let folded = core.memory().folded_since(listing, &head);
+    if let Some(folded) = folded {
+        let missing = core.memory().without_body(&folded);
+        if fetch(core, listing, &missing).await? {
+            let state = core.memory().fold_state(&folded);
+            if let Some(state) = state {
+                count(&core.figures.advanced);
+                return Ok(News::Found(HeldRollup { etag: Some(etag), head, state, read_at: core.replica.requests.now() }));
+            }
+        }
+    }
+    if start.len() as u64 == size {
+        return found(core, listing, etag, start.clone()).await;
+    }
+    let options = GetOptions { unless: None, matches: Some(etag.clone()), range: None };
+    let limit = core.replica.settings.limits.object_bytes as u64;
+    match core.replica.requests.read(&core.places.rollup, options, limit).await {
+        Ok(Read::Found { etag, body, .. }) => found(core, listing, etag, body).await,
+        Ok(Read::NotModified) => Ok(News::Changed),
+        // It was replaced between the two requests.
+        Err(failure) if matches!(failure.kind, Kind::ConditionFailed | Kind::NotFound) => Ok(News::Changed),
+        Err(failure) if failure.kind == Kind::Refused => Err(unreadable(core, &failure.message)),
+        Err(failure) => Err(failure.into_error()),
+    }
+}
+
+/// Another rollup, read whole.
+async fn found(core: &Arc<Core>, listing: &Listing, etag: ETag, body: Bytes) -> Result<News, Error> {
+    let read_at = core.replica.requests.now();
+    let limits = &core.replica.settings.limits;
+    if body.len() > limits.state_bytes + (16 << 20) {
+        let reason = format!("it is {} bytes long, over the limit of {} bytes (limits.state_bytes)", body.len(), limits.state_bytes);
+        return Err(unreadable(core, &reason));
+    }
+    let depth = limits.depth;
+    let rollup = compute(&core.replica.requests.environment, move || rollup::read(body, depth)).await;
+    let rollup = rollup.ok_or_else(|| Error::new(Status::Internal, "the computation that reads the rollup was given up"))?;
+    let rollup = rollup.map_err(|reason| unreadable(core, &reason))?;
+    let (is_older, held) = {
+        let memory = core.memory();
+        (memory.is_older_than_held(Some(&rollup.head)), memory.rollup().head.clone())
+    };
+    if is_older {
+        return write_forward(core, listing, Some(etag)).await;
+    }
+    if let (Some(new), Some(old)) = (&rollup.head.proof, &held.proof)
+        && core.memory().rollup().etag.is_some()
+        && new.count == old.count
+        && new.chain != old.chain
+    {
+        tracing::error!(
+            namespace = core.name,
+            object = core.places.rollup,
+            "the rollup was replaced by one that folded as many segments, but others: an older one was restored and folded again"
+        );
+    }
+    count(&core.figures.downloaded);
+    Ok(News::Found(HeldRollup { etag: Some(etag), head: rollup.head, state: rollup.state, read_at }))
+}
+
+/// There is no rollup.
+async fn missing(core: &Arc<Core>, listing: &Listing) -> Result<News, Error> {
+    if core.memory().is_older_than_held(None) {
+        return write_forward(core, listing, None).await;
+    }
+    let knows_legacy = core.memory().is_ready();
+    if knows_legacy {
+        return Ok(News::Same);
+    }
+    let legacy = read_legacy(core).await?;
+    Ok(News::Found(HeldRollup::none(legacy, core.replica.requests.now())))
+}
+
+/// The state from before the journal, where there is one. It is read once, before the first good tick.
+async fn read_legacy(core: &Arc<Core>) -> Result<Option<State>, Error> {
+    let limits = &core.replica.settings.limits;
+    let body = match core.replica.requests.read_whole(&core.places.legacy, limits.object_bytes as u64).await {
+        Ok(whole) => whole.body,
+        Err(failure) if failure.kind == Kind::NotFound => return Ok(None),
+        Err(failure) => return Err(failure.into_error().with("object", core.places.legacy.clone())),
+    };
+    match State::read(body, limits.depth) {
+        Ok(state) => Ok(Some(state)),
+        Err(error) => {
+            tracing::error!(
+                namespace = core.name,
+                object = core.places.legacy,
+                error = %error,
+                "the legacy object is no JSON object, and counts as absent"
+            );
+            Ok(None)
+        }
+    }
+}
+
+/// The store's rollup is older than the held one, or gone: a person deleted or restored it. Puts the held one back.
+async fn write_forward(core: &Arc<Core>, listing: &Listing, found: Option<ETag>) -> Result<News, Error> {
+    let requests = &core.replica.requests;
+    if core.replica.settings.read_only {
+        tracing::error!(
+            namespace = core.name,
+            object = core.places.rollup,
+            "the rollup is gone or older than the one held here; a replica that may write has to put it back"
+        );
+        return Ok(News::Same);
+    }
+    core.replica.ensure_safe().await?;
+    let held = core.memory().rollup().clone();
+    let proof = match &held.head.proof {
+        Some(proof) => proof.clone(),
+        // What the peer wrote last is put back as the beginning of a chain, which names what the peer folded and left
+        // listed.
+        None => {
+            let now = requests.store_time().ok_or_else(|| Error::new(Status::Unavailable, "no answer tells the store's time"))?;
+            let count = core.memory().greatest_count();
+            rollup::Proof::anew(
+                count,
+                listing.places().into_iter().filter(|place| held.head.mark.covers(place)).map(|place| place.key),
+                now,
+            )
+        }
+    };
+    put_back(core, found, held, proof).await
+}
+
+async fn put_back(core: &Arc<Core>, found: Option<ETag>, held: HeldRollup, proof: rollup::Proof) -> Result<News, Error> {
+    let requests = &core.replica.requests;
+    let head = Head { proof: Some(proof.clone()), mark: held.head.mark.clone() };
+    let (mark, state) = (held.head.mark.clone(), held.state.clone());
+    let body = compute(&requests.environment, move || rollup::encode(&proof, &mark, &state)).await;
+    let body = body.ok_or_else(|| Error::new(Status::Internal, "the computation that writes the rollup was given up"))?;
+    let limit = upload_limit(body.len());
+    let condition = found.map_or(Condition::Absent, Condition::Matches);
+    match requests.put(&core.places.rollup, body.into(), condition, limit).await {
+        Ok(put) => {
+            count(&core.figures.written_forward);
+            tracing::error!(
+                namespace = core.name,
+                object = core.places.rollup,
+                "the rollup was gone or older than the one held here, and was put back: somebody deleted or restored it"
+            );
+            let mut memory = core.memory();
+            // Where an own fold replaced the held one meanwhile, the next look decides.
+            if let Some(etag) = put.etag
+                && memory.rollup().etag == held.etag
+            {
+                memory.adopt(HeldRollup { etag: Some(etag), head, state: held.state, read_at: requests.now() });
+                core.publish(&memory);
+            }
+            Ok(News::Changed)
+        }
+        Err(failure) if matches!(failure.kind, Kind::ConditionFailed | Kind::Conflict | Kind::NotFound) => Ok(News::Changed),
+        Err(failure) => Err(failure.into_error().with("object", core.places.rollup.clone())),
+    }
+}
+
+/// Tells the committer and the log what a join brought.
+fn report(core: &Arc<Core>, joined: Joined) {
+    for place in joined.void_own {
+        count(&core.figures.void_own);
+        tracing::error!(
+            namespace = core.name,
+            segment = %place.key,
+            stamp = %place.stamp,
+            "an acknowledged segment was stamped after it expired, and no replica applies it: the store's clocks are outside what the journal assumes"
+        );
+    }
+    for key in joined.newly_unreadable {
+        tracing::error!(
+            namespace = core.name,
+            object = core.object(&key),
+            "a segment cannot be read; it is not applied, and nothing is folded past it"
+        );
+    }
+    if joined.newly_behind {
+        tracing::error!(
+            namespace = core.name,
+            object = core.places.rollup,
+            "segments say that more was folded than the rollup knows: an older one was restored; nothing is folded on it"
+        );
+    }
+    if let Some((open, verdict)) = joined.settled {
+        debug_assert!(verdict != Verdict::Open);
+        let waiting = core.settling().take();
+        if let Some(waiting) = waiting {
+            // The committer is gone only where the namespace ends.
+            let _ = waiting.send(verdict);
+        }
+        tracing::debug!(namespace = core.name, segment = %open.key, verdict = ?verdict, "settled");
+    }
+    let strays = core.memory().stray_count();
+    core.figures.strays.store(strays as u64, Ordering::Relaxed);
+}
