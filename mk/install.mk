@@ -12,9 +12,9 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
 # What a Rust static archive asks of the system (`rustc --print native-static-libs`).
 ifeq ($(shell uname -s),Darwin)
-NATIVE_LIBS ?= -framework Security -framework CoreFoundation -liconv -lSystem -lc -lm
+NATIVE_LIBS ?= -framework CoreFoundation -framework Security -liconv
 else
-NATIVE_LIBS ?= -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc
+NATIVE_LIBS ?= -lgcc_s -lrt -lpthread -lm -ldl -lc
 endif
 
 INSTALLED_HEADERS := include/opjournal.h $(addprefix bindings/c/,opjournal_builder.h opjournal_result.h opjournal_dl.h)
@@ -32,7 +32,7 @@ comma := ,
 fill = sed -e 's|@VERSION@|$(VERSION)|g' -e 's|@PREFIX@|$(1)|g' -e 's|@LIBDIR@|$(2)|g' -e 's|@INCLUDEDIR@|$(3)|g' -e 's|@RPATH@|$(4)|g' \
     -e 's|@MORE_CFLAGS@|$(5)|g' \
     -e 's|@INCLUDEDIR_FROM_LIBDIR@|$(INCLUDEDIR_FROM_LIBDIR)|g' -e 's|@NATIVE_LIBS@|$(NATIVE_LIBS)|g' -e 's|@DL_LIBS@|$(C_DL_LIBS)|g' \
-    -e 's|@NATIVE_LIBS_LIST@|$(subst $(space),;,$(strip $(subst -framework ,-framework\\ ,$(NATIVE_LIBS))))|g'
+    -e 's|@NATIVE_LIBS_LIST@|$(subst @, ,$(subst $(space),;,$(subst -framework ,-framework@,$(strip $(NATIVE_LIBS)))))|g'
 
 .PHONY: install uninstall pkgconfig test-install
 
