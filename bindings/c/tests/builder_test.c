@@ -307,11 +307,15 @@ static void the_limit_is_kept(void) {
 
 static void lengths_that_wrap_around(void) {
     char one = 'x';
-    opjournal_builder_clear(&builder);
-    opjournal_op_scalar_delete(&builder, K);
-    append(&builder, &one, SIZE_MAX);
-    CHECK(builder.status == OPJOURNAL_BUILD_TOO_LARGE);
-    CHECK_TEXT(opjournal_builder_message(&builder), "item 1 (object): the text does not fit into memory");
+    size_t excess;
+    /* The length alone, its sum with what is there, and that sum with the NUL. */
+    for (excess = 0; excess < 3; excess++) {
+        opjournal_builder_clear(&builder);
+        opjournal_op_scalar_delete(&builder, K);
+        append(&builder, &one, excess == 2 ? SIZE_MAX : SIZE_MAX - builder.len + excess);
+        CHECK(builder.status == OPJOURNAL_BUILD_TOO_LARGE);
+        CHECK_TEXT(opjournal_builder_message(&builder), "item 1 (object): the text does not fit into memory");
+    }
 }
 
 static void every_allocation_may_fail(void) {
