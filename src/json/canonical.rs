@@ -1,8 +1,8 @@
 //! Rewriting a value canonically.
 
+use super::JsonError;
 use super::scan::Reader;
 use super::string::{compare_names, recode_into};
-use super::JsonError;
 use std::cmp::Ordering;
 
 /// The byte of the text read at which a member stood whose name the same object has already.
@@ -97,7 +97,7 @@ impl Writer<'_> {
     fn name(&mut self, reader: &mut Reader<'_>) -> Result<(), JsonError> {
         let content = reader.name()?;
         let start = self.out.len();
-        let read_at = content.start;
+        let read_at = content.start - 1;
         self.string(&reader.text()[content]);
         let name_end = self.out.len() - 1;
         self.out.push(b':');

@@ -8,11 +8,13 @@
 
 mod canonical;
 mod scan;
+mod strict;
 mod string;
 
-pub(crate) use canonical::{write_value, Duplicate};
+pub(crate) use canonical::write_value;
 pub(crate) use scan::Reader;
-pub(crate) use string::{compare_names, escape_into, recode_into, repair_utf8, unescape};
+pub(crate) use strict::{Known, describe, invalid_utf8, nearest, not_utf8, read_known, string_content, suggestion};
+pub(crate) use string::{compare_names, escape_into, recode_into, repair_utf8, spelling, unescape};
 
 use std::fmt;
 use std::ops::Range;
@@ -105,9 +107,15 @@ mod tests {
             (r#"{"z":{"y":1,"x":{"b":1,"a":2}},"a":{"d":1,"c":2}}"#, r#"{"a":{"c":2,"d":1},"z":{"x":{"a":2,"b":1},"y":1}}"#),
             ("\"\\u0041\\/<>&\u{2028}\u{2029}\u{7f}\"", "\"A/\\u003c\\u003e\\u0026\\u2028\\u2029\u{7f}\""),
             (r#""\u0000\u0008\u0009\u000a\u000c\u000D\u001F\"\\""#, r#""\u0000\b\t\n\f\r\u001f\"\\""#),
-            (r#""\ud83d\ude00 \ud83d \ude00 \ud83dx \ud83d\n \ud83d\ud83d\ude00""#, "\"😀 \u{fffd} \u{fffd} \u{fffd}x \u{fffd}\\n \u{fffd}😀\""),
+            (
+                r#""\ud83d\ude00 \ud83d \ude00 \ud83dx \ud83d\n \ud83d\ud83d\ude00""#,
+                "\"😀 \u{fffd} \u{fffd} \u{fffd}x \u{fffd}\\n \u{fffd}😀\"",
+            ),
             (r#"{"\u0061":1,"a":2}"#, r#"{"a":2}"#),
-            ("{\"\u{e9}\":1,\"z\":2,\"\":3,\"<\":4,\"=\":5,\"\\u2028\":6,\"\u{2027}\":7}", "{\"\":3,\"\\u003c\":4,\"=\":5,\"z\":2,\"\u{e9}\":1,\"\u{2027}\":7,\"\\u2028\":6}"),
+            (
+                "{\"\u{e9}\":1,\"z\":2,\"\":3,\"<\":4,\"=\":5,\"\\u2028\":6,\"\u{2027}\":7}",
+                "{\"\":3,\"\\u003c\":4,\"=\":5,\"z\":2,\"\u{e9}\":1,\"\u{2027}\":7,\"\\u2028\":6}",
+            ),
             ("null", "null"),
             ("[]", "[]"),
             ("[{ }]", "[{}]"),
@@ -172,7 +180,11 @@ mod tests {
         for cut in 0..text.len() - 1 {
             let (found, complete) = leading_members(&text[..cut], 128);
             assert!(!complete, "cut at {cut}");
-            let expected: Vec<_> = all.iter().filter(|(_, value)| text[value.end..cut.max(value.end)].iter().any(|byte| b",}".contains(byte))).cloned().collect();
+            let expected: Vec<_> = all
+                .iter()
+                .filter(|(_, value)| text[value.end..cut.max(value.end)].iter().any(|byte| b",}".contains(byte)))
+                .cloned()
+                .collect();
             assert_eq!(found, expected, "cut at {cut}");
         }
         assert_eq!(leading_members(text, 128), (all, true));

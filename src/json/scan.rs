@@ -1,7 +1,7 @@
 //! Reading JSON text in one pass, without a tree and without recursion.
 
-use super::string::compare_names;
 use super::JsonError;
+use super::string::compare_names;
 use std::cmp::Ordering;
 use std::ops::Range;
 

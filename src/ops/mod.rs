@@ -1,10 +1,196 @@
-//! Ops: what a batch and a segment are made of.
+//! Ops: what batches and segments are made of. [`submit`] checks what a caller hands in, strictly, and encodes it;
+//! [`read_segment`] reads what stands in a bucket, leniently. What is applied is always what was read back, never what a
+//! caller's program held, so that the writer and everybody else apply the same.
 
-use crate::config::Limits;
+mod segment;
+mod submit;
+
+pub use segment::{SegmentBody, UnreadableBody, read_segment};
+pub use submit::{Batch, submit};
+
+use crate::error::{Error, Status};
+use crate::state::{Entry, Name, Value};
+
+/// The objects and arrays around a value within a segment's body: the body, `ops`, the op. A value in a rollup has as many around
+/// it (the rollup, `state`, the map), so that whatever is accepted can be read back from either under the same limit.
+const LEVELS_AROUND_VALUE: usize = 3;
 
 /// One decoded op, immutable, cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Op {}
+pub struct Op {
+    pub(crate) name: Name,
+    pub(crate) action: Action,
+}
+
+/// What an op does to the value of its name.
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    /// A division by zero.
+    Nothing,
+    Set(Entry),
+    Remove,
+    Compute(Arithmetic),
+    SetEntry(Name, Value),
+    ComputeEntry {
+        key: Name,
+        arithmetic: Arithmetic,
+        /// Whether a value that is no map becomes one.
+        creates: bool,
+    },
+    RemoveEntry(Name),
+    Append(Value),
+}
+
+/// Arithmetic on int64 that wraps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arithmetic {
+    Add(i64),
+    Multiply(i64),
+    /// Truncates toward zero. Never by 0.
+    Divide(i64),
+}
+
+impl Arithmetic {
+    pub(crate) fn of(self, before: i64) -> i64 {
+        match self {
+            Arithmetic::Add(delta) => before.wrapping_add(delta),
+            Arithmetic::Multiply(factor) => before.wrapping_mul(factor),
+            Arithmetic::Divide(0) => before,
+            Arithmetic::Divide(divisor) => before.wrapping_div(divisor),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    ScalarSet,
+    ScalarDelete,
+    IntSet,
+    IntAdd,
+    IntMul,
+    IntDiv,
+    SetAdd,
+    SetRemove,
+    IntMapSet,
+    IntMapAdd,
+    IntMapMul,
+    IntMapDiv,
+    IntMapDelete,
+    MapSet,
+    MapDelete,
+    ListAppend,
+}
+
+/// A member of an op besides `op`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    Key,
+    Value,
+    Delta,
+    Factor,
+    Divisor,
+    MapKey,
+    Member,
+}
+
+impl Field {
+    const ALL: [Field; 7] = [Field::Key, Field::Value, Field::Delta, Field::Factor, Field::Divisor, Field::MapKey, Field::Member];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Field::Key => "Key",
+            Field::Value => "Value",
+            Field::Delta => "Delta",
+            Field::Factor => "Factor",
+            Field::Divisor => "Divisor",
+            Field::MapKey => "MapKey",
+            Field::Member => "Member",
+        }
+    }
+
+    fn named(name: &str) -> Option<Field> {
+        Field::ALL.into_iter().find(|field| field.name() == name)
+    }
+}
+
+/// What a field must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    /// A string: the name of the value.
+    Name,
+    /// Any JSON value: a map key or a set's member.
+    Key,
+    /// Any JSON value.
+    Any,
+    Int64,
+}
+
+impl Kind {
+    const ALL: [Kind; 16] = [
+        Kind::ScalarSet,
+        Kind::ScalarDelete,
+        Kind::IntSet,
+        Kind::IntAdd,
+        Kind::IntMul,
+        Kind::IntDiv,
+        Kind::SetAdd,
+        Kind::SetRemove,
+        Kind::IntMapSet,
+        Kind::IntMapAdd,
+        Kind::IntMapMul,
+        Kind::IntMapDiv,
+        Kind::IntMapDelete,
+        Kind::MapSet,
+        Kind::MapDelete,
+        Kind::ListAppend,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Kind::ScalarSet => "ScalarSet",
+            Kind::ScalarDelete => "ScalarDelete",
+            Kind::IntSet => "IntSet",
+            Kind::IntAdd => "IntAdd",
+            Kind::IntMul => "IntMul",
+            Kind::IntDiv => "IntDiv",
+            Kind::SetAdd => "SetAdd",
+            Kind::SetRemove => "SetRemove",
+            Kind::IntMapSet => "IntMapSet",
+            Kind::IntMapAdd => "IntMapAdd",
+            Kind::IntMapMul => "IntMapMul",
+            Kind::IntMapDiv => "IntMapDiv",
+            Kind::IntMapDelete => "IntMapDelete",
+            Kind::MapSet => "MapSet",
+            Kind::MapDelete => "MapDelete",
+            Kind::ListAppend => "ListAppend",
+        }
+    }
+
+    fn named(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// The members of this op besides `op`, in the order in which they are written.
+    fn fields(self) -> &'static [(Field, Holds)] {
+        const NAME: (Field, Holds) = (Field::Key, Holds::Name);
+        const KEY: (Field, Holds) = (Field::MapKey, Holds::Key);
+        match self {
+            Kind::ScalarSet | Kind::ListAppend => &[NAME, (Field::Value, Holds::Any)],
+            Kind::ScalarDelete => &[NAME],
+            Kind::IntSet => &[NAME, (Field::Value, Holds::Int64)],
+            Kind::IntAdd => &[NAME, (Field::Delta, Holds::Int64)],
+            Kind::IntMul => &[NAME, (Field::Factor, Holds::Int64)],
+            Kind::IntDiv => &[NAME, (Field::Divisor, Holds::Int64)],
+            Kind::SetAdd | Kind::SetRemove => &[NAME, (Field::Member, Holds::Key)],
+            Kind::IntMapSet => &[NAME, KEY, (Field::Value, Holds::Int64)],
+            Kind::IntMapAdd => &[NAME, KEY, (Field::Delta, Holds::Int64)],
+            Kind::IntMapMul => &[NAME, KEY, (Field::Factor, Holds::Int64)],
+            Kind::IntMapDiv => &[NAME, KEY, (Field::Divisor, Holds::Int64)],
+            Kind::IntMapDelete | Kind::MapDelete => &[NAME, KEY],
+            Kind::MapSet => &[NAME, KEY, (Field::Value, Holds::Any)],
+        }
+    }
+}
 
 /// Why a submission was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,50 +199,39 @@ pub enum OpErrorKind {
     TooLarge,
 }
 
-/// A refused submission. `message` names op and field by itself.
-#[derive(Clone, Debug)]
+/// A refused submission.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpError {
+    /// The index of the op in the batch, where one is to blame.
     pub op: Option<usize>,
+    /// The member of the op, where one is to blame.
     pub field: Option<String>,
     pub kind: OpErrorKind,
+    /// For people; names op and field.
     pub message: String,
 }
 
-impl From<OpError> for crate::Error {
-    fn from(_error: OpError) -> crate::Error {
-        todo!()
+impl From<OpError> for Error {
+    fn from(error: OpError) -> Error {
+        let status = match error.kind {
+            OpErrorKind::Invalid => Status::Invalid,
+            OpErrorKind::TooLarge => Status::TooLarge,
+        };
+        let mut converted = Error::new(status, error.message);
+        if let Some(op) = error.op {
+            converted = converted.with("op", op);
+        }
+        if let Some(field) = error.field {
+            converted = converted.with("field", field);
+        }
+        converted
     }
 }
 
-/// An accepted submission.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// The ops as compact JSON, comma separated: what goes between `"ops":[` and `]` of a segment.
-    pub encoded: Vec<u8>,
-    pub count: usize,
+impl std::fmt::Display for OpError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.message)
+    }
 }
 
-pub fn submit(_text: &[u8], _limits: &Limits) -> Result<Batch, OpError> {
-    todo!()
-}
-
-/// A segment's body, read.
-#[derive(Clone, Debug, Default)]
-pub struct SegmentBody {
-    pub ops: Vec<Op>,
-    pub writer: Option<String>,
-    pub expires: Option<crate::time::Stamp>,
-    pub folded: Option<u64>,
-}
-
-/// A segment's body that cannot be read.
-#[derive(Clone, Debug)]
-pub struct UnreadableBody {
-    pub reason: String,
-    /// The body says that it is in a format that this version does not know.
-    pub newer_format: bool,
-}
-
-pub fn read_segment(_body: &[u8], _limits: &Limits) -> Result<SegmentBody, UnreadableBody> {
-    todo!()
-}
+impl std::error::Error for OpError {}
