@@ -180,7 +180,10 @@ async fn open(config: Config, deadline: Option<Reading>) -> Result<Journal, Erro
         Ok(store) => store?,
         Err(environment::Elapsed) => return Err(Error::new(Status::TimedOut, "the store was not reached in time")),
     };
-    Journal::open(config.settings, store, environment, deadline).await
+    let url = store.url().to_owned();
+    let journal = Journal::open(config.settings, store, environment, deadline).await?;
+    tracing::info!(store = url, "a journal was opened");
+    Ok(journal)
 }
 
 /// The journal behind a handle, while it takes work.
@@ -210,7 +213,12 @@ impl JournalHandle {
 
     async fn close(&self, deadline: Option<Reading>) -> Result<Closed, Error> {
         let closed = self.engine.close(deadline).await;
-        self.ended.send_replace(true);
+        if !self.ended.send_replace(true) {
+            match &closed {
+                Ok(_) => tracing::info!("a journal was closed"),
+                Err(error) => tracing::warn!(error = %error, "a journal was closed with writes whose outcome is unknown"),
+            }
+        }
         closed
     }
 
@@ -232,6 +240,7 @@ impl JournalHandle {
     /// Opens a namespace of this journal.
     pub(super) async fn open_namespace(self: &Arc<Self>, name: &str, deadline: Option<Reading>) -> Result<NamespaceHandle, Error> {
         let engine = self.until_ended(self.engine.namespace(name, deadline)).await?;
+        tracing::info!(namespace = name, "a namespace was opened");
         Ok(NamespaceHandle::new(engine, self.clone()))
     }
 }
