@@ -22,6 +22,17 @@ static void field(const char *path, const char *name, char *out, size_t size) {
     fclose(file);
 }
 
+/* The signals that are a program's, as a mask of /proc: the C library keeps some for itself, and handles them once there are threads. */
+static uint64_t can_be_used(void) {
+    uint64_t mask = 0;
+    for (int signal_number = 1; signal_number <= SIGRTMAX; signal_number++) {
+        if (signal_number < 32 || signal_number >= SIGRTMIN) {
+            mask |= UINT64_C(1) << (signal_number - 1);
+        }
+    }
+    return mask;
+}
+
 int main(void) {
     char caught_before[64], caught_after[64], path[300], name[64], blocked[64];
     sigset_t mask_before, mask_after;
@@ -37,20 +48,17 @@ int main(void) {
     EXPECT(OPJOURNAL_OK, opjournal_flush(ns, -1, NULL), NO_RESULT);
 
     field("/proc/self/status", "SigCgt:", caught_after, sizeof caught_after);
-    CHECK(strcmp(caught_before, caught_after) == 0);
+    uint64_t installed = (strtoull(caught_after, NULL, 16) & ~strtoull(caught_before, NULL, 16)) & can_be_used();
+    if (installed != 0) {
+        fprintf(stderr, "handlers were installed, for the signals %" PRIx64 "\n", installed);
+        exit(1);
+    }
     CHECK(pthread_sigmask(SIG_SETMASK, NULL, &mask_after) == 0);
     for (int signal_number = 1; signal_number <= SIGRTMAX; signal_number++) {
         CHECK(sigismember(&mask_before, signal_number) == sigismember(&mask_after, signal_number));
     }
 
-    /* What a thread can block, as /proc shows it. */
-    uint64_t all = 0;
-    for (int signal_number = 1; signal_number <= SIGRTMAX; signal_number++) {
-        bool reserved = signal_number > 31 && signal_number < SIGRTMIN;
-        if (signal_number != SIGKILL && signal_number != SIGSTOP && !reserved) {
-            all |= UINT64_C(1) << (signal_number - 1);
-        }
-    }
+    uint64_t all = can_be_used() & ~(UINT64_C(1) << (SIGKILL - 1) | UINT64_C(1) << (SIGSTOP - 1));
     int threads = 0;
     DIR *tasks = opendir("/proc/self/task");
     CHECK(tasks != NULL);
