@@ -16,7 +16,7 @@ use super::outcomes::Told;
 use super::segment::{self, Segment};
 use super::settle::{Open, Verdict};
 use super::write::Pending;
-use crate::environment::{until, within};
+use crate::environment::until;
 use crate::error::{Error, Status};
 use crate::store::{Condition, Failure, Kind};
 use crate::time::{Reading, Stamp};
@@ -41,9 +41,10 @@ enum Fate {
     Unknown(String),
 }
 
-/// Sends batches until the namespace ends.
+/// Sends batches until the namespace ends. Whatever is not told its outcome by then is told that it is unknown, or that it was not sent.
 pub async fn run(core: Arc<Core>) {
     core.until_end(Committer { core: &core, last_begun: None, last_batches: 0, round_trip: Duration::ZERO }.run()).await;
+    core.stop();
 }
 
 struct Committer<'a> {
@@ -277,7 +278,7 @@ impl Committer<'_> {
             }
             let random = requests.environment.random();
             let jittered = pause / 2 + pause.mul_f64((random >> 40) as f64 / (1 << 24) as f64) / 2;
-            let _ = within(&requests.environment, jittered.min(end.since(requests.now())), std::future::pending::<()>()).await;
+            self.pause(jittered.min(end.since(requests.now()))).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }

@@ -96,6 +96,8 @@ pub struct Core {
     is_closing: AtomicBool,
     /// The tasks are to end.
     ended: watch::Sender<bool>,
+    /// The committer has ended.
+    stopped: watch::Sender<bool>,
     /// Maintenance is at work.
     pub is_maintained: AtomicBool,
     pub figures: Figures,
@@ -126,6 +128,7 @@ impl Core {
             last_call: AtomicU64::new(0),
             is_closing: AtomicBool::new(false),
             ended: watch::Sender::new(false),
+            stopped: watch::Sender::new(false),
             is_maintained: AtomicBool::new(false),
             figures: Figures::default(),
         }
@@ -254,13 +257,20 @@ impl Core {
         }
     }
 
-    /// Tells the callers of a segment that is on its way, or open, that its outcome is unknown: the namespace ends.
-    pub fn give_up_sent(&self) -> Vec<SegmentKey> {
+    /// The committer has ended: nobody is left waiting for it.
+    pub fn stop(&self) {
+        self.refuse_all(&Error::new(Status::Closed, "the journal was closed before the batch was sent; it never takes effect"));
         let sent = std::mem::take(&mut *self.sent.lock().unwrap_or_else(PoisonError::into_inner));
         for ticket in sent {
             ticket.give_up(Status::Closed, "the journal was closed");
         }
-        self.outcomes().unknown()
+        self.stopped.send_replace(true);
+    }
+
+    /// Waits until the committer has ended.
+    pub async fn until_stopped(&self) {
+        // The sender lives in `self`, so this ends only when it says so.
+        let _ = self.stopped.subscribe().wait_for(|stopped| *stopped).await;
     }
 
     /// Remembers whose batches are on their way.

@@ -255,7 +255,7 @@ impl Write {
                 self.core.line().remove(self.number);
                 Err(error)
             }
-            GivenUp::Unknown(_, error) => Err(error),
+            GivenUp::Unknown(error) => Err(error),
             GivenUp::Done(result) => result,
         }
     }

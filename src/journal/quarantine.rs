@@ -45,9 +45,9 @@ async fn carry_out(core: &Arc<Core>, key: &str, deadline: Option<Reading>) -> Re
     let (from, to) = (core.object(&key), core.places.quarantined(&key));
     let limit = core.replica.settings.limits.object_bytes as u64;
     match requests.read_whole(&from, limit).await {
-        Ok(whole) => {
-            let limit = upload_limit(whole.body.len());
-            match requests.put(&to, whole.body, Condition::Absent, limit).await {
+        Ok(body) => {
+            let limit = upload_limit(body.len());
+            match requests.put(&to, body, Condition::Absent, limit).await {
                 Ok(_) => {}
                 // Another replica, or an earlier try, copied it.
                 Err(failure) if failure.kind == Kind::ConditionFailed => {}

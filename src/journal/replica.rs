@@ -150,25 +150,26 @@ impl Replica {
         };
         // What is not done by the deadline is told below.
         let _ = crate::environment::until(&self.requests.environment, deadline, all_ended).await;
-        self.end_all()
+        self.end_all();
+        let mut unknown = Vec::new();
+        for core in cores {
+            core.until_stopped().await;
+            unknown.extend(core.outcomes().unknown().into_iter().map(|key| format!("{}/{key}", core.name)));
+        }
+        unknown
     }
 
-    /// Ends all namespaces now. Returns the segments whose outcome is unknown.
-    pub fn end_all(&self) -> Vec<String> {
+    /// Ends all namespaces now.
+    pub fn end_all(&self) {
         let open = {
             let mut namespaces = self.namespaces();
             namespaces.is_closed = true;
             std::mem::take(&mut namespaces.open)
         };
-        let mut unknown = Vec::new();
-        for (name, Open { core, .. }) in open {
-            core.end();
-            let error = Error::new(Status::Closed, "the journal was closed before the batch was sent; it never takes effect");
-            core.refuse_all(&error);
-            unknown.extend(core.give_up_sent().into_iter().map(|key| format!("{name}/{key}")));
+        for open in open.into_values() {
+            open.core.end();
         }
         self.ended.notify_waiters();
-        unknown
     }
 
     pub fn stats(&self) -> Value {

@@ -38,12 +38,6 @@ pub struct Counters {
     pub bytes_written: AtomicU64,
 }
 
-/// A whole object.
-pub struct Whole {
-    pub etag: ETag,
-    pub body: Bytes,
-}
-
 /// The answer to a conditional read.
 pub enum Read {
     NotModified,
@@ -168,9 +162,9 @@ impl Requests {
     }
 
     /// Reads a whole object without condition.
-    pub async fn read_whole(&self, key: &str, largest: u64) -> Result<Whole, Failure> {
+    pub async fn read_whole(&self, key: &str, largest: u64) -> Result<Bytes, Failure> {
         match self.read(key, GetOptions::default(), largest).await? {
-            Read::Found { etag, body, .. } => Ok(Whole { etag, body }),
+            Read::Found { body, .. } => Ok(body),
             Read::NotModified => {
                 Err(Failure::new(Kind::Unavailable, format!("GET {key}: the store answered 304 to a request without condition")))
             }

@@ -162,7 +162,7 @@ impl Sharing {
 
 /// Whether waiting for another tick may help.
 fn is_passing(error: &Error) -> bool {
-    error.status == Status::Unavailable
+    error.status == Status::Unavailable && error.retryable
 }
 
 /// Waits for a good tick whose LIST began after this call, until `deadline`. A failure that another tick does not mend

@@ -180,7 +180,7 @@ async fn fetch_one(core: Arc<Core>, key: SegmentKey, size: u64) -> (SegmentKey, 
         let message = format!("{object} is {size} bytes long, over the limit of {limit} bytes (limits.object_bytes)");
         return (key, Err(Failure::new(Kind::Refused, message)));
     }
-    let result = core.replica.requests.read_whole(&object, limit).await.map(|whole| whole.body);
+    let result = core.replica.requests.read_whole(&object, limit).await;
     (key, result)
 }
 
@@ -312,7 +312,7 @@ async fn missing(core: &Arc<Core>, listing: &Listing) -> Result<News, Error> {
 async fn read_legacy(core: &Arc<Core>) -> Result<Option<State>, Error> {
     let limits = &core.replica.settings.limits;
     let body = match core.replica.requests.read_whole(&core.places.legacy, limits.object_bytes as u64).await {
-        Ok(whole) => whole.body,
+        Ok(body) => body,
         Err(failure) if failure.kind == Kind::NotFound => return Ok(None),
         Err(failure) => return Err(failure.into_error().with("object", core.places.legacy.clone())),
     };

@@ -28,8 +28,8 @@ enum Phase {
 pub enum GivenUp {
     /// The batch was still in line and never takes effect.
     Withdrawn(Error),
-    /// The batch had been sent in this segment; its caller was told that the outcome is unknown.
-    Unknown(SegmentKey, Error),
+    /// The batch had been sent; its caller was told that the outcome is unknown.
+    Unknown(Error),
     /// The outcome was known already.
     Done(Result<Applied, Error>),
 }
@@ -64,18 +64,6 @@ impl Ticket {
         is_first
     }
 
-    pub fn is_done(&self) -> bool {
-        matches!(*self.phase(), Phase::Done(_))
-    }
-
-    /// The segment that the batch was sent in, while its outcome is open.
-    pub fn sent_in(&self) -> Option<SegmentKey> {
-        match &*self.phase() {
-            Phase::Sent(key) => Some(key.clone()),
-            _ => None,
-        }
-    }
-
     /// Ends the wait now, with `status`. The caller of a withdrawal must take the batch out of the line.
     pub fn give_up(&self, status: Status, why: &str) -> GivenUp {
         let mut phase = self.phase();
@@ -83,11 +71,11 @@ impl Ticket {
             Phase::Waiting => GivenUp::Withdrawn(Error::new(status, format!("{why}; the batch was not sent and never takes effect"))),
             Phase::Sent(key) => {
                 let message = format!("{why}; the batch was sent in {key}, and the query Outcome tells what became of it");
-                GivenUp::Unknown(key.clone(), Error::new(status, message).unknown_in(key.as_str()))
+                GivenUp::Unknown(Error::new(status, message).unknown_in(key.as_str()))
             }
             Phase::Done(result) => return GivenUp::Done(result.clone()),
         };
-        if let GivenUp::Withdrawn(error) | GivenUp::Unknown(_, error) = &given_up {
+        if let GivenUp::Withdrawn(error) | GivenUp::Unknown(error) = &given_up {
             *phase = Phase::Done(Err(error.clone()));
             self.done.notify_waiters();
         }
@@ -228,10 +216,10 @@ mod tests {
         let (_, sent) = line.push(vec![b'c'], None, 100).expect("room");
         assert!(matches!(withdrawn.give_up(Status::Cancelled, "cancelled"), GivenUp::Withdrawn(_)));
         assert_eq!(line.take(&key(), 100, Reading(5)).len(), 1);
-        assert!(late.is_done() && withdrawn.is_done() && !sent.is_done());
+        let is_done = |ticket: &Ticket| matches!(*ticket.phase(), Phase::Done(_));
+        assert!(is_done(&late) && is_done(&withdrawn) && !is_done(&sent));
         match sent.give_up(Status::TimedOut, "the time is over") {
-            GivenUp::Unknown(segment, error) => {
-                assert_eq!(segment, key());
+            GivenUp::Unknown(error) => {
                 assert_eq!(error.outcome, crate::Outcome::Unknown);
                 assert_eq!(error.details["segment"], key().as_str());
             }
