@@ -1,0 +1,42 @@
+# make demo         two writers in two languages on a directory of this machine; one is killed and comes back; all agree
+# make test         builds and passes everything; the last line is "N passed, N failed"
+# make demo-s3      the demo on a MinIO server that it builds and starts itself
+# make lib          the library, shared and static, under build/lib
+# make install      PREFIX=/usr/local DESTDIR=
+# make bench        the figures of docs/performance.md, as ratios in one run
+# make header       writes include/opjournal.h anew from src/ffi
+# make format       formats Rust and Go
+
+BUILD := build
+
+.DEFAULT_GOAL := lib
+
+include mk/lib.mk
+include mk/c.mk
+include mk/install.mk
+include mk/demo.mk
+-include mk/bench.mk
+
+# Installing builds what is missing; `make lib` first and `make install` as root works as well.
+install: $(if $(wildcard $(BUILD)/lib/libopjournal.a),,lib)
+
+demo-programs: $(if $(wildcard $(BUILD)/lib/libopjournal.so),,lib)
+
+.PHONY: test header format servers clean
+
+test:
+	@python3 scripts/test.py
+
+# The S3 servers of the tests, in a cache outside the clone.
+servers:
+	@tests/servers/install.sh
+
+header:
+	OPJOURNAL_UPDATE=1 $(CARGO) test --test header
+
+format:
+	$(CARGO) fmt
+	gofmt -w bindings/go
+
+clean:
+	rm -rf $(BUILD)
