@@ -172,8 +172,12 @@ impl Probe<'_> {
     async fn clean(&self) -> Result<(), Failure> {
         let page = self.list(PREFIX).await?;
         let is_old = |listed: &Listed| page.date.is_some_and(|date| date.since(listed.stamp) > LEFTOVER);
-        let keys: Vec<String> =
-            page.objects.iter().filter(|listed| listed.key.starts_with(&self.prefix) || is_old(listed)).map(|listed| listed.key.clone()).collect();
+        let keys: Vec<String> = page
+            .objects
+            .iter()
+            .filter(|listed| listed.key.starts_with(&self.prefix) || is_old(listed))
+            .map(|listed| listed.key.clone())
+            .collect();
         for keys in keys.chunks(PAGE) {
             self.bounded("DELETE", self.store.delete(keys)).await?;
         }

@@ -24,8 +24,12 @@ pub struct Clock {
 }
 
 impl Clock {
-    pub fn new(origin: impl Into<String>, read: impl Fn() -> (Stamp, Reading) + Send + Sync + 'static) -> Clock {
-        Clock { origin: origin.into(), read: Box::new(read) }
+    /// `read` gives the time of the wall clock and the reading of one that neither steps nor stops; `origin` names what its
+    /// readings count from.
+    pub fn new(origin: &str, read: impl Fn() -> (Stamp, Reading) + Send + Sync + 'static) -> Clock {
+        // It becomes one word in a line of words.
+        let origin = origin.chars().map(|character| if character.is_whitespace() { '-' } else { character }).collect();
+        Clock { origin, read: Box::new(read) }
     }
 
     /// The wall clock and the boot clock of the kernel.
@@ -33,13 +37,12 @@ impl Clock {
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         // Containers may count from an origin of their own.
         let namespace = fs::read_link("/proc/self/ns/time").unwrap_or_default();
-        let mut origin: String =
-            format!("{}/{}", boot.trim(), namespace.display()).chars().filter(|character| !character.is_whitespace()).collect();
+        let mut origin = format!("{}/{}", boot.trim(), namespace.display());
         if boot.is_empty() {
             // A system that does not name its boots: every process has an origin of its own.
             origin = format!("process/{:016x}", rand::random::<u64>());
         }
-        Clock::new(origin, || {
+        Clock::new(&origin, || {
             let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             (Stamp::from_nanos(since_epoch.as_nanos() as i128), boot_time())
         })
