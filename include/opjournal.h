@@ -329,7 +329,7 @@ void opjournal_buffer_free(struct opjournal_buffer *buffer);
  * result: on OPJOURNAL_OK `{"warnings":[TEXT,...]}`; otherwise the error; the member "member" names what is wrong in the configuration.
  *
  * Returns OPJOURNAL_OK; OPJOURNAL_INVALID: the configuration is wrong; OPJOURNAL_NO_SUCH_STORE; OPJOURNAL_DENIED; OPJOURNAL_UNAVAILABLE;
- * OPJOURNAL_UNSAFE_STORE; OPJOURNAL_TIMED_OUT; OPJOURNAL_TOO_LARGE: the configuration is longer than 1 MiB; OPJOURNAL_BUSY: too many
+ * OPJOURNAL_TIMED_OUT; OPJOURNAL_TOO_LARGE: the configuration is longer than 1 MiB; OPJOURNAL_BUSY: too many
  * journals are open (65,536); OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.
  */
 opjournal_status opjournal_open(const char *config,
@@ -345,7 +345,8 @@ opjournal_status opjournal_open(const char *config,
  *
  * Blocks, until the timeout: default 10 s.
  *
- * result: on OPJOURNAL_OK `{"unknown":[]}`; on OPJOURNAL_TIMED_OUT the error, with "unknown": the segments, as "NAMESPACE/SEGMENT".
+ * result: on OPJOURNAL_OK `{"unknown":[]}`; on OPJOURNAL_TIMED_OUT the error, with outcome "unknown" and "unknown": the segments, as
+ * "NAMESPACE/SEGMENT".
  *
  * Returns OPJOURNAL_OK: closed, now or earlier; OPJOURNAL_TIMED_OUT: closed, with writes whose outcome is unknown; OPJOURNAL_INVALID: the
  * timeout; OPJOURNAL_BAD_HANDLE; OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.
@@ -429,8 +430,8 @@ opjournal_status opjournal_namespace_close(opjournal_namespace ns);
  * ops, ops_len: one op or an array of ops, as JSON.
  * result: on OPJOURNAL_OK `{"segment":KEY}`; otherwise the error, with "op" (index) and "field" where the ops are wrong.
  *
- * Returns OPJOURNAL_OK: durable; OPJOURNAL_INVALID: the ops or the timeout; OPJOURNAL_BAD_HANDLE; OPJOURNAL_CLOSED; OPJOURNAL_BUSY: over the limit
- * "waiting_bytes"; OPJOURNAL_TIMED_OUT; OPJOURNAL_NOT_READY; OPJOURNAL_NO_SUCH_STORE; OPJOURNAL_DENIED; OPJOURNAL_UNAVAILABLE; OPJOURNAL_UNSAFE_STORE;
+ * Returns OPJOURNAL_OK: durable; OPJOURNAL_INVALID: the ops or the timeout; OPJOURNAL_BAD_HANDLE; OPJOURNAL_CLOSED: look at the outcome where that
+ * happened while this call waited; OPJOURNAL_BUSY: over the limit "waiting_bytes"; OPJOURNAL_TIMED_OUT; OPJOURNAL_NOT_READY; OPJOURNAL_NO_SUCH_STORE; OPJOURNAL_DENIED; OPJOURNAL_UNAVAILABLE; OPJOURNAL_UNSAFE_STORE;
  * OPJOURNAL_UNREADABLE; OPJOURNAL_ROLLUP_LOST; OPJOURNAL_READ_ONLY; OPJOURNAL_TOO_LARGE: the batch or the state; OPJOURNAL_FORKED;
  * OPJOURNAL_INTERNAL.
  */
@@ -449,8 +450,8 @@ opjournal_status opjournal_apply(opjournal_namespace ns,
  * query, query_len: one query or an array of queries, as JSON.
  * result: on OPJOURNAL_OK the answer, as canonical JSON; otherwise the error.
  *
- * Returns OPJOURNAL_OK; OPJOURNAL_INVALID: the query; OPJOURNAL_BAD_HANDLE; OPJOURNAL_CLOSED; OPJOURNAL_NOT_READY; OPJOURNAL_TOO_LARGE: the
- * query is over "batch_bytes"; OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.
+ * Returns OPJOURNAL_OK; OPJOURNAL_INVALID: the query; OPJOURNAL_BAD_HANDLE; OPJOURNAL_CLOSED; OPJOURNAL_NOT_READY; OPJOURNAL_FORKED;
+ * OPJOURNAL_INTERNAL.
  */
 opjournal_status opjournal_query(opjournal_namespace ns,
                                  const char *query,
@@ -474,17 +475,18 @@ opjournal_status opjournal_flush(opjournal_namespace ns,
                                  struct opjournal_buffer *result);
 
 /**
- * Moves an unreadable segment aside, so that the namespace can be folded and opened again. For people: what the segment holds is lost to
- * every replica until somebody puts it back. Refused for a segment that this library can read, and for one of a newer format.
+ * Moves an unreadable segment aside, so that the namespace can be folded and opened again. For people: what the segment holds takes no
+ * effect from then on; its object is kept in the bucket. Refused for a segment that this library can read, and for one of a newer format.
  *
  * Blocks, until the timeout: default 30 s.
  *
- * key, key_len: the name of the segment, as the error named it: "segment-....json".
+ * key, key_len: the segment, as "segment" or "object" of the error names it.
  * result: on OPJOURNAL_OK `{"moved_to":KEY}`; otherwise the error.
  *
- * Returns OPJOURNAL_OK; OPJOURNAL_INVALID: the key or the timeout; OPJOURNAL_BAD_HANDLE; OPJOURNAL_CLOSED; OPJOURNAL_TIMED_OUT;
- * OPJOURNAL_NO_SUCH_STORE; OPJOURNAL_DENIED; OPJOURNAL_UNAVAILABLE; OPJOURNAL_UNSAFE_STORE; OPJOURNAL_UNREADABLE: of a newer format;
- * OPJOURNAL_READ_ONLY; OPJOURNAL_TOO_LARGE; OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.
+ * Returns OPJOURNAL_OK; OPJOURNAL_INVALID: the timeout, or the key: no segment's, not listed, readable, or of a newer format;
+ * OPJOURNAL_BAD_HANDLE; OPJOURNAL_CLOSED; OPJOURNAL_TIMED_OUT: doing it again is safe; OPJOURNAL_NO_SUCH_STORE; OPJOURNAL_DENIED;
+ * OPJOURNAL_UNAVAILABLE; OPJOURNAL_UNSAFE_STORE; OPJOURNAL_UNREADABLE: the rollup; OPJOURNAL_ROLLUP_LOST; OPJOURNAL_READ_ONLY;
+ * OPJOURNAL_TOO_LARGE; OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.
  */
 opjournal_status opjournal_quarantine(opjournal_namespace ns,
                                       const char *key,

@@ -46,7 +46,7 @@ static JOURNALS: Table<JournalHandle> = Table::new(Handle::Journal);
 /// result: on OPJOURNAL_OK `{"warnings":[TEXT,...]}`; otherwise the error; the member "member" names what is wrong in the configuration.
 ///
 /// Returns OPJOURNAL_OK; OPJOURNAL_INVALID: the configuration is wrong; OPJOURNAL_NO_SUCH_STORE; OPJOURNAL_DENIED; OPJOURNAL_UNAVAILABLE;
-/// OPJOURNAL_UNSAFE_STORE; OPJOURNAL_TIMED_OUT; OPJOURNAL_TOO_LARGE: the configuration is longer than 1 MiB; OPJOURNAL_BUSY: too many
+/// OPJOURNAL_TIMED_OUT; OPJOURNAL_TOO_LARGE: the configuration is longer than 1 MiB; OPJOURNAL_BUSY: too many
 /// journals are open (65,536); OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn opjournal_open(config: *const c_char, config_len: usize, out: *mut JournalId, result: *mut Buffer) -> StatusCode {
@@ -89,7 +89,8 @@ pub unsafe extern "C" fn opjournal_open(config: *const c_char, config_len: usize
 ///
 /// Blocks, until the timeout: default 10 s.
 ///
-/// result: on OPJOURNAL_OK `{"unknown":[]}`; on OPJOURNAL_TIMED_OUT the error, with "unknown": the segments, as "NAMESPACE/SEGMENT".
+/// result: on OPJOURNAL_OK `{"unknown":[]}`; on OPJOURNAL_TIMED_OUT the error, with outcome "unknown" and "unknown": the segments, as
+/// "NAMESPACE/SEGMENT".
 ///
 /// Returns OPJOURNAL_OK: closed, now or earlier; OPJOURNAL_TIMED_OUT: closed, with writes whose outcome is unknown; OPJOURNAL_INVALID: the
 /// timeout; OPJOURNAL_BAD_HANDLE; OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.

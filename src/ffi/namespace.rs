@@ -91,8 +91,8 @@ pub unsafe extern "C" fn opjournal_namespace_close(ns: NamespaceId) -> StatusCod
 /// ops, ops_len: one op or an array of ops, as JSON.
 /// result: on OPJOURNAL_OK `{"segment":KEY}`; otherwise the error, with "op" (index) and "field" where the ops are wrong.
 ///
-/// Returns OPJOURNAL_OK: durable; OPJOURNAL_INVALID: the ops or the timeout; OPJOURNAL_BAD_HANDLE; OPJOURNAL_CLOSED; OPJOURNAL_BUSY: over the limit
-/// "waiting_bytes"; OPJOURNAL_TIMED_OUT; OPJOURNAL_NOT_READY; OPJOURNAL_NO_SUCH_STORE; OPJOURNAL_DENIED; OPJOURNAL_UNAVAILABLE; OPJOURNAL_UNSAFE_STORE;
+/// Returns OPJOURNAL_OK: durable; OPJOURNAL_INVALID: the ops or the timeout; OPJOURNAL_BAD_HANDLE; OPJOURNAL_CLOSED: look at the outcome where that
+/// happened while this call waited; OPJOURNAL_BUSY: over the limit "waiting_bytes"; OPJOURNAL_TIMED_OUT; OPJOURNAL_NOT_READY; OPJOURNAL_NO_SUCH_STORE; OPJOURNAL_DENIED; OPJOURNAL_UNAVAILABLE; OPJOURNAL_UNSAFE_STORE;
 /// OPJOURNAL_UNREADABLE; OPJOURNAL_ROLLUP_LOST; OPJOURNAL_READ_ONLY; OPJOURNAL_TOO_LARGE: the batch or the state; OPJOURNAL_FORKED;
 /// OPJOURNAL_INTERNAL.
 #[unsafe(no_mangle)]
@@ -125,8 +125,8 @@ pub unsafe extern "C" fn opjournal_apply(
 /// query, query_len: one query or an array of queries, as JSON.
 /// result: on OPJOURNAL_OK the answer, as canonical JSON; otherwise the error.
 ///
-/// Returns OPJOURNAL_OK; OPJOURNAL_INVALID: the query; OPJOURNAL_BAD_HANDLE; OPJOURNAL_CLOSED; OPJOURNAL_NOT_READY; OPJOURNAL_TOO_LARGE: the
-/// query is over "batch_bytes"; OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.
+/// Returns OPJOURNAL_OK; OPJOURNAL_INVALID: the query; OPJOURNAL_BAD_HANDLE; OPJOURNAL_CLOSED; OPJOURNAL_NOT_READY; OPJOURNAL_FORKED;
+/// OPJOURNAL_INTERNAL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn opjournal_query(ns: NamespaceId, query: *const c_char, query_len: usize, result: *mut Buffer) -> StatusCode {
     call(result, |answer| {
@@ -163,17 +163,18 @@ pub unsafe extern "C" fn opjournal_flush(ns: NamespaceId, timeout_ms: i64, resul
     })
 }
 
-/// Moves an unreadable segment aside, so that the namespace can be folded and opened again. For people: what the segment holds is lost to
-/// every replica until somebody puts it back. Refused for a segment that this library can read, and for one of a newer format.
+/// Moves an unreadable segment aside, so that the namespace can be folded and opened again. For people: what the segment holds takes no
+/// effect from then on; its object is kept in the bucket. Refused for a segment that this library can read, and for one of a newer format.
 ///
 /// Blocks, until the timeout: default 30 s.
 ///
-/// key, key_len: the name of the segment, as the error named it: "segment-....json".
+/// key, key_len: the segment, as "segment" or "object" of the error names it.
 /// result: on OPJOURNAL_OK `{"moved_to":KEY}`; otherwise the error.
 ///
-/// Returns OPJOURNAL_OK; OPJOURNAL_INVALID: the key or the timeout; OPJOURNAL_BAD_HANDLE; OPJOURNAL_CLOSED; OPJOURNAL_TIMED_OUT;
-/// OPJOURNAL_NO_SUCH_STORE; OPJOURNAL_DENIED; OPJOURNAL_UNAVAILABLE; OPJOURNAL_UNSAFE_STORE; OPJOURNAL_UNREADABLE: of a newer format;
-/// OPJOURNAL_READ_ONLY; OPJOURNAL_TOO_LARGE; OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.
+/// Returns OPJOURNAL_OK; OPJOURNAL_INVALID: the timeout, or the key: no segment's, not listed, readable, or of a newer format;
+/// OPJOURNAL_BAD_HANDLE; OPJOURNAL_CLOSED; OPJOURNAL_TIMED_OUT: doing it again is safe; OPJOURNAL_NO_SUCH_STORE; OPJOURNAL_DENIED;
+/// OPJOURNAL_UNAVAILABLE; OPJOURNAL_UNSAFE_STORE; OPJOURNAL_UNREADABLE: the rollup; OPJOURNAL_ROLLUP_LOST; OPJOURNAL_READ_ONLY;
+/// OPJOURNAL_TOO_LARGE; OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn opjournal_quarantine(
     ns: NamespaceId,
