@@ -165,12 +165,13 @@ fn is_canonical_key(key: &[u8]) -> bool {
     reader.skip_canonical(0).is_ok_and(|read| read.end == key.len())
 }
 
-/// Writes what `After` must be to go on behind this entry: its key; or, where the key would not lead back to the name,
-/// `{"":NAME}` with the name itself.
+/// Writes what `After` must be to go on behind this entry: its key; or `{"":NAME}` with the name itself, where the key would not
+/// lead back to the name, or is `null`, which many a reader of JSON does not tell from an absent `next`.
 fn write_cursor(out: &mut Vec<u8>, name: &[u8]) {
     let start = out.len();
     write_key(out, name, ValueRef::Text(b""));
-    if !is_canonical_key(unescape(name).as_bytes()) || verbatim(&out[start..]).is_some() {
+    let key = &out[start..];
+    if key == b"null" || verbatim(key).is_some() || !is_canonical_key(unescape(name).as_bytes()) {
         out.truncate(start);
         out.extend_from_slice(b"{\"\":");
         write_quoted(out, name);

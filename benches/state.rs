@@ -1,0 +1,301 @@
+//! What the state costs: `cargo bench --no-default-features --bench state`. The figures that count are in `docs/state.md`.
+//!
+//! The big map has 1,000,000 entries with keys `object/%08d` and values of 46 bytes, 72 MB of text.
+
+use bytes::Bytes;
+use divan::counter::{BytesCount, ItemsCount};
+use divan::{AllocProfiler, Bencher};
+use opjournal::config::Limits;
+use opjournal::ops::{Op, read_segment, submit};
+use opjournal::query::{QueryContext, answer};
+use opjournal::state::State;
+use std::fmt::Write;
+use std::hint::black_box;
+use std::sync::LazyLock;
+
+#[global_allocator]
+static ALLOCATOR: AllocProfiler = AllocProfiler::system();
+
+const MILLION: usize = 1_000_000;
+
+fn main() {
+    divan::main();
+}
+
+/// A state with one map of this many entries.
+fn map_text(entries: usize) -> Bytes {
+    let mut text = String::with_capacity(entries * 73 + 16);
+    text.push_str("{\"m\":{");
+    for number in 0..entries {
+        let separator = if number == 0 { "" } else { "," };
+        let _ = write!(text, "{separator}\"\\\"object/{number:08}\\\"\":\"{number:044}\"");
+    }
+    text.push_str("}}");
+    Bytes::from(text)
+}
+
+/// A state with this many names, each an integer.
+fn names_text(names: usize) -> Bytes {
+    let names: Vec<String> = (0..names).map(|number| format!("\"name/{number:08}\":{number}")).collect();
+    Bytes::from(format!("{{{}}}", names.join(",")))
+}
+
+fn list_text(elements: usize) -> Bytes {
+    let elements: Vec<String> = (0..elements).map(|number| format!("\"{number:044}\"")).collect();
+    Bytes::from(format!("{{\"l\":[{}]}}", elements.join(",")))
+}
+
+fn read(text: Bytes) -> State {
+    State::read(text, 128).expect("a state")
+}
+
+static MAP: LazyLock<State> = LazyLock::new(|| read(map_text(MILLION)));
+static NAMES: LazyLock<State> = LazyLock::new(|| read(names_text(MILLION)));
+static LIST: LazyLock<State> = LazyLock::new(|| read(list_text(MILLION)));
+
+/// The big map with 10,000 of its entries changed.
+static CHANGED: LazyLock<State> = LazyLock::new(|| {
+    let mut state = MAP.clone();
+    state.apply(&map_sets(10_000, MILLION));
+    state
+});
+
+/// Numbers below `below` in an order that no cache foresees.
+fn scattered(below: usize) -> impl Iterator<Item = usize> {
+    let mut number = 1u64;
+    std::iter::repeat_with(move || {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((number >> 33) as usize) % below
+    })
+}
+
+fn ops(texts: &[String]) -> Vec<Op> {
+    let body = format!("{{\"ops\":[{}]}}", texts.join(","));
+    read_segment(body.as_bytes(), &Limits::default()).expect("readable").ops
+}
+
+fn map_set(number: usize) -> String {
+    format!(r#"{{"op":"MapSet","Key":"m","MapKey":"object/{number:08}","Value":"changed {number:036}"}}"#)
+}
+
+fn map_sets(count: usize, below: usize) -> Vec<Op> {
+    ops(&scattered(below).take(count).map(map_set).collect::<Vec<_>>())
+}
+
+struct Context;
+
+impl QueryContext for Context {
+    fn write_mark(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{}");
+    }
+
+    fn age_ms(&self) -> u64 {
+        0
+    }
+
+    fn outcome(&self, _segment: &str) -> &'static str {
+        "unknown"
+    }
+}
+
+/// Asks one query after the other, answered into the same buffer.
+fn ask(bencher: Bencher, state: &State, queries: Vec<String>) {
+    let mut next = queries.iter().cycle();
+    let mut out = Vec::with_capacity(1 << 16);
+    bencher.bench_local(|| {
+        if let Some(query) = next.next() {
+            answer(query.as_bytes(), state, &Context, &mut out).expect("an answer");
+            black_box(&out);
+        }
+    });
+}
+
+fn map_gets(first: usize, count: usize) -> Vec<String> {
+    scattered(MILLION)
+        .map(|number| number + first)
+        .take(count)
+        .map(|number| format!(r#"{{"op":"MapGet","Key":"m","MapKey":"object/{number:08}"}}"#))
+        .collect()
+}
+
+mod load {
+    use super::*;
+
+    #[divan::bench(sample_count = 10)]
+    fn map_1m(bencher: Bencher) {
+        let text = map_text(MILLION);
+        bencher.counter(BytesCount::new(text.len())).bench_local(|| read(text.clone()));
+    }
+
+    #[divan::bench(sample_count = 10)]
+    fn names_1m(bencher: Bencher) {
+        let text = names_text(MILLION);
+        bencher.counter(BytesCount::new(text.len())).bench_local(|| read(text.clone()));
+    }
+
+    #[divan::bench(sample_count = 10)]
+    fn members_of_a_rollup(bencher: Bencher) {
+        let text = map_text(MILLION);
+        bencher.counter(BytesCount::new(text.len())).bench_local(|| opjournal::json::members(&text, 128));
+    }
+
+    #[divan::bench(sample_count = 5)]
+    fn map_1m_that_is_not_canonical(bencher: Bencher) {
+        let text = Bytes::from([b" ".as_slice(), &map_text(MILLION)].concat());
+        bencher.counter(BytesCount::new(text.len())).bench_local(|| read(text.clone()));
+    }
+}
+
+mod get {
+    use super::*;
+
+    #[divan::bench]
+    fn map_get_random(bencher: Bencher) {
+        ask(bencher, &MAP, map_gets(0, 400_000));
+    }
+
+    #[divan::bench]
+    fn map_get_hot(bencher: Bencher) {
+        ask(bencher, &MAP, map_gets(0, 1));
+    }
+
+    #[divan::bench]
+    fn map_get_absent(bencher: Bencher) {
+        ask(bencher, &MAP, map_gets(MILLION, 400_000));
+    }
+
+    #[divan::bench]
+    fn map_get_random_with_10000_changes(bencher: Bencher) {
+        ask(bencher, &CHANGED, map_gets(0, 400_000));
+    }
+
+    #[divan::bench]
+    fn int_get_random_name(bencher: Bencher) {
+        ask(
+            bencher,
+            &NAMES,
+            scattered(MILLION).take(400_000).map(|number| format!(r#"{{"op":"IntGet","Key":"name/{number:08}"}}"#)).collect(),
+        );
+    }
+
+    #[divan::bench]
+    fn list_len(bencher: Bencher) {
+        ask(bencher, &LIST, vec![r#"{"op":"ListLen","Key":"l"}"#.to_owned()]);
+    }
+}
+
+mod page {
+    use super::*;
+
+    #[divan::bench]
+    fn map_entries_100_anywhere(bencher: Bencher) {
+        let page = |number| format!(r#"{{"op":"MapEntries","Key":"m","Limit":100,"After":"object/{number:08}"}}"#);
+        ask(bencher, &CHANGED, scattered(MILLION).take(10_000).map(page).collect());
+    }
+
+    #[divan::bench]
+    fn list_entries_100_anywhere(bencher: Bencher) {
+        let page = |number| format!(r#"{{"op":"ListEntries","Key":"l","Limit":100,"After":{number}}}"#);
+        ask(bencher, &LIST, scattered(MILLION).take(10_000).map(page).collect());
+    }
+
+    #[divan::bench]
+    fn names_100_with_prefix(bencher: Bencher) {
+        let page = |number: usize| format!(r#"{{"op":"Names","Limit":100,"Prefix":"name/{:06}"}}"#, number / 100);
+        ask(bencher, &NAMES, scattered(MILLION).take(10_000).map(page).collect());
+    }
+}
+
+mod change {
+    use super::*;
+
+    #[divan::bench]
+    fn clone_and_drop(bencher: Bencher) {
+        bencher.bench_local(|| CHANGED.clone());
+    }
+
+    #[divan::bench(args = [1_000, 100_000, MILLION])]
+    fn apply_1000_map_sets(bencher: Bencher, entries: usize) {
+        let state = read(map_text(entries));
+        let ops = map_sets(1000, entries);
+        bencher.counter(ItemsCount::new(1000usize)).with_inputs(|| state.clone()).bench_local_refs(|state| state.apply(&ops));
+    }
+
+    #[divan::bench(args = [1_000, MILLION])]
+    fn apply_1000_new_entries(bencher: Bencher, entries: usize) {
+        let state = read(map_text(entries));
+        let ops = ops(&(0..1000).map(|number| map_set(entries + number)).collect::<Vec<_>>());
+        bencher.counter(ItemsCount::new(1000usize)).with_inputs(|| state.clone()).bench_local_refs(|state| state.apply(&ops));
+    }
+
+    #[divan::bench]
+    fn apply_1000_to_a_changed_state(bencher: Bencher) {
+        let ops = map_sets(1000, MILLION);
+        bencher.counter(ItemsCount::new(1000usize)).with_inputs(|| CHANGED.clone()).bench_local_refs(|state| state.apply(&ops));
+    }
+
+    #[divan::bench]
+    fn drop_a_version_1000_ops_old(bencher: Bencher) {
+        let ops = map_sets(1000, MILLION);
+        let changed = || {
+            let mut state = CHANGED.clone();
+            state.apply(&ops);
+            state
+        };
+        bencher.with_inputs(changed).bench_local_values(drop);
+    }
+
+    #[divan::bench]
+    fn append_1000(bencher: Bencher) {
+        let ops = ops(&(0..1000).map(|number| format!(r#"{{"op":"ListAppend","Key":"l","Value":"{number:044}"}}"#)).collect::<Vec<_>>());
+        bencher.counter(ItemsCount::new(1000usize)).with_inputs(|| LIST.clone()).bench_local_refs(|state| state.apply(&ops));
+    }
+
+    #[divan::bench]
+    fn increment_1000_names(bencher: Bencher) {
+        let ops = ops(&scattered(MILLION)
+            .take(1000)
+            .map(|number| format!(r#"{{"op":"IntAdd","Key":"name/{number:08}","Delta":1}}"#))
+            .collect::<Vec<_>>());
+        bencher.counter(ItemsCount::new(1000usize)).with_inputs(|| NAMES.clone()).bench_local_refs(|state| state.apply(&ops));
+    }
+}
+
+mod whole {
+    use super::*;
+
+    #[divan::bench(sample_count = 10)]
+    fn write(bencher: Bencher) {
+        bencher.counter(BytesCount::new(CHANGED.canonical_len())).bench_local(|| {
+            let mut out = Vec::new();
+            CHANGED.write_canonical(&mut out);
+            out
+        });
+    }
+
+    #[divan::bench(sample_count = 10)]
+    fn digest(bencher: Bencher) {
+        ask(bencher.counter(BytesCount::new(CHANGED.canonical_len())), &CHANGED, vec![r#"{"op":"Digest"}"#.to_owned()]);
+    }
+
+    #[divan::bench(sample_count = 10)]
+    fn compact(bencher: Bencher) {
+        bencher.bench_local(|| CHANGED.compact());
+    }
+}
+
+mod segment {
+    use super::*;
+
+    #[divan::bench]
+    fn submit_1000(bencher: Bencher) {
+        let text = format!("[{}]", (0..1000).map(map_set).collect::<Vec<_>>().join(","));
+        bencher.counter(ItemsCount::new(1000usize)).bench_local(|| submit(text.as_bytes(), &Limits::default()));
+    }
+
+    #[divan::bench]
+    fn read_1000(bencher: Bencher) {
+        let body = format!("{{\"ops\":[{}]}}", (0..1000).map(map_set).collect::<Vec<_>>().join(","));
+        bencher.counter(ItemsCount::new(1000usize)).bench_local(|| read_segment(body.as_bytes(), &Limits::default()));
+    }
+}
