@@ -179,8 +179,7 @@ impl Committer<'_> {
             Fate::Refused(failure) => {
                 let error = failure.into_error().with("object", core.object(&key));
                 tracing::warn!(namespace = core.name, segment = %key, error = %error, "the store refused a segment; its batches failed");
-                let heard = batches.iter().fold(true, |all, pending| pending.ticket.finish(Err(error.clone())) && all);
-                core.outcomes().settle(&key, Told::Failed, !heard);
+                core.outcomes().settle(&key, Told::Failed, !all_hear(&batches, &Err(error)));
             }
             Fate::Unknown(why) => {
                 count(&core.figures.unknown);
@@ -227,11 +226,7 @@ impl Committer<'_> {
                 Err(Error::new(Status::Unavailable, message).unknown_in(key.as_str()))
             }
         };
-        let mut all_heard = true;
-        for pending in batches {
-            all_heard &= pending.ticket.finish(result.clone());
-        }
-        core.outcomes().settle(key, told, !all_heard || told == Told::Unknown);
+        core.outcomes().settle(key, told, !all_hear(batches, &result) || told == Told::Unknown);
         match told {
             Told::Applied if !why.is_empty() => count(&core.figures.settled_applied),
             Told::Failed => count(&core.figures.settled_failed),
@@ -282,4 +277,10 @@ impl Committer<'_> {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+}
+
+/// Tells all callers of a segment; `false` where one of them was told something else before.
+fn all_hear(batches: &[Pending], result: &Result<Applied, Error>) -> bool {
+    let heard = batches.iter().filter(|pending| pending.ticket.finish(result.clone())).count();
+    heard == batches.len()
 }

@@ -32,7 +32,7 @@ enum News {
     /// It is the one that is known.
     Same,
     /// Another one.
-    Found(HeldRollup),
+    Found(Box<HeldRollup>),
     /// It changed between two requests, or was written back: everything has to be looked at again.
     Changed,
 }
@@ -62,7 +62,7 @@ pub async fn tick(core: &Arc<Core>, given: Option<Listing>) -> Result<Listing, E
         } else {
             match read_rollup(core, &listing, news.as_ref()).await? {
                 News::Same => {}
-                News::Found(found) => news = Some(found),
+                News::Found(found) => news = Some(*found),
                 News::Changed => {
                     listing = new_listing(core).await?;
                     continue;
@@ -242,7 +242,7 @@ async fn advance(core: &Arc<Core>, listing: &Listing, etag: ETag, head: Head, st
             let state = core.memory().fold_state(&folded);
             if let Some(state) = state {
                 count(&core.figures.advanced);
-                return Ok(News::Found(HeldRollup { etag: Some(etag), head, state, read_at: core.replica.requests.now() }));
+                return Ok(News::Found(Box::new(HeldRollup { etag: Some(etag), head, state, read_at: core.replica.requests.now() })));
             }
         }
     }
@@ -292,7 +292,7 @@ async fn found(core: &Arc<Core>, listing: &Listing, etag: ETag, body: Bytes) -> 
         );
     }
     count(&core.figures.downloaded);
-    Ok(News::Found(HeldRollup { etag: Some(etag), head: rollup.head, state: rollup.state, read_at }))
+    Ok(News::Found(Box::new(HeldRollup { etag: Some(etag), head: rollup.head, state: rollup.state, read_at })))
 }
 
 /// There is no rollup.
@@ -305,7 +305,7 @@ async fn missing(core: &Arc<Core>, listing: &Listing) -> Result<News, Error> {
         return Ok(News::Same);
     }
     let legacy = read_legacy(core).await?;
-    Ok(News::Found(HeldRollup::none(legacy, core.replica.requests.now())))
+    Ok(News::Found(Box::new(HeldRollup::none(legacy, core.replica.requests.now()))))
 }
 
 /// The state from before the journal, where there is one. It is read once, before the first good tick.
