@@ -17,7 +17,8 @@
  *   will. "retryable" means that the same call may succeed later although nobody changes anything.
  * Out-parameters other than `result` are written only on OPJOURNAL_OK (but see opjournal_queue_fd).
  * Texts in are pointer and length, without NUL, in UTF-8, borrowed for the call only. NULL with length 0 is the empty text; NULL
- *   with another length is OPJOURNAL_INVALID, and so is a length above PTRDIFF_MAX.
+ *   with another length is OPJOURNAL_INVALID, and so is a length above PTRDIFF_MAX. A text must not lie in the buffer that is
+ *   given for the result of the same call.
  * Buffers. See opjournal_buffer. Zero it once, reuse it, free it with opjournal_buffer_free().
  * Handles are numbers that are never reused; 0 is none. Any order of closing is safe, closing twice is OK, and closing while
  *   another thread is in a call is safe: that call ends as it would, or with OPJOURNAL_CLOSED. Use after close is OPJOURNAL_CLOSED

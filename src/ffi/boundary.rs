@@ -9,9 +9,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs a call that answers into a buffer: `body` writes the answer into what it is given, which is empty.
-pub(super) fn call(result: *mut Buffer, body: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>) -> StatusCode {
-    // SAFETY: the caller gives NULL or a buffer of its own that no other thread uses.
-    let mut result = unsafe { result.as_mut() };
+pub(super) fn call(mut result: Option<&mut Buffer>, body: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>) -> StatusCode {
     let mut text = result.as_deref_mut().map(Buffer::take).unwrap_or_default();
     let status = match guarded(|| body(&mut text)) {
         Ok(()) => Status::Ok,
@@ -77,7 +75,7 @@ mod tests {
     #[test]
     fn a_panic_becomes_internal_and_drops_a_half_written_answer() {
         let mut buffer = Buffer::EMPTY;
-        let status = call(&mut buffer, |out| {
+        let status = call(Some(&mut buffer), |out| {
             out.extend_from_slice(b"{\"half");
             panic!("the message {}", 7)
         });
@@ -93,10 +91,10 @@ mod tests {
     fn an_error_is_written_whole_and_a_null_result_is_fine() {
         let fail = || Error::invalid("wrong").with("field", "Key");
         let mut buffer = Buffer::EMPTY;
-        assert_eq!(call(&mut buffer, |_| Err(fail())), Status::Invalid as StatusCode);
+        assert_eq!(call(Some(&mut buffer), |_| Err(fail())), Status::Invalid as StatusCode);
         assert_eq!(answer(&mut buffer), fail().to_json());
-        assert_eq!(call(std::ptr::null_mut(), |_| Err(fail())), Status::Invalid as StatusCode);
-        assert_eq!(call(std::ptr::null_mut(), |_| Ok(())), Status::Ok as StatusCode);
+        assert_eq!(call(None, |_| Err(fail())), Status::Invalid as StatusCode);
+        assert_eq!(call(None, |_| Ok(())), Status::Ok as StatusCode);
         drop(buffer.take());
     }
 }

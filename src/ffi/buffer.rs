@@ -22,9 +22,8 @@ pub struct Buffer {
 ///
 /// Never blocks, never fails, works in a forked child.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn opjournal_buffer_free(buffer: *mut Buffer) {
-    // SAFETY: the caller gives NULL or a buffer of its own that no other thread uses.
-    if let Some(buffer) = unsafe { buffer.as_mut() } {
+pub extern "C" fn opjournal_buffer_free(buffer: Option<&mut Buffer>) {
+    if let Some(buffer) = buffer {
         drop(buffer.take());
     }
 }
@@ -96,12 +95,9 @@ mod tests {
         assert_eq!(text(&buffer), long);
         assert!(buffer.capacity > long.len());
 
-        // SAFETY: `buffer` is this test's own.
-        unsafe {
-            opjournal_buffer_free(&mut buffer);
-            opjournal_buffer_free(&mut buffer);
-            opjournal_buffer_free(ptr::null_mut());
-        }
+        opjournal_buffer_free(Some(&mut buffer));
+        opjournal_buffer_free(Some(&mut buffer));
+        opjournal_buffer_free(None);
         assert!(buffer.data.is_null() && buffer.len == 0 && buffer.capacity == 0);
     }
 

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Status};
 use std::ffi::c_char;
+use std::mem::MaybeUninit;
 
 /// The `len` bytes at `data`.
 ///
@@ -61,8 +62,8 @@ fn encoding(argument: &str, offset: usize) -> Error {
 }
 
 /// A place for an out-parameter, which must be there.
-pub(super) fn out<T>(argument: &str, place: *mut T) -> Result<*mut T, Error> {
-    if place.is_null() { Err(Error::invalid(format!("{argument} is NULL")).with("field", argument)) } else { Ok(place) }
+pub(super) fn out<'a, T>(argument: &str, place: Option<&'a mut MaybeUninit<T>>) -> Result<&'a mut MaybeUninit<T>, Error> {
+    place.ok_or_else(|| Error::invalid(format!("{argument} is NULL")).with("field", argument))
 }
 
 #[cfg(test)]

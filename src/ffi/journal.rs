@@ -15,6 +15,7 @@ use crate::journal::{Closed, Journal};
 use crate::time::Reading;
 use serde_json::{Value, json};
 use std::ffi::c_char;
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
@@ -49,7 +50,12 @@ static JOURNALS: Table<JournalHandle> = Table::new(Handle::Journal);
 /// OPJOURNAL_TIMED_OUT; OPJOURNAL_TOO_LARGE: the configuration is longer than 1 MiB; OPJOURNAL_BUSY: too many
 /// journals are open (65,536); OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn opjournal_open(config: *const c_char, config_len: usize, out: *mut JournalId, result: *mut Buffer) -> StatusCode {
+pub unsafe extern "C" fn opjournal_open(
+    config: *const c_char,
+    config_len: usize,
+    out: Option<&mut MaybeUninit<JournalId>>,
+    result: Option<&mut Buffer>,
+) -> StatusCode {
     call(result, |answer| {
         // SAFETY: the caller lends `config_len` bytes at `config` for the call.
         let text = unsafe { input::bytes("config", config, config_len) }?;
@@ -68,8 +74,7 @@ pub unsafe extern "C" fn opjournal_open(config: *const c_char, config_len: usize
         match JOURNALS.insert(handle.clone()) {
             Ok(id) => {
                 boundary::write_json(answer, &json!({ "warnings": warnings }));
-                // SAFETY: the caller gives a place for one handle.
-                unsafe { out.write(JournalId(id)) };
+                out.write(JournalId(id));
                 Ok(())
             }
             Err(full) => {
@@ -95,7 +100,7 @@ pub unsafe extern "C" fn opjournal_open(config: *const c_char, config_len: usize
 /// Returns OPJOURNAL_OK: closed, now or earlier; OPJOURNAL_TIMED_OUT: closed, with writes whose outcome is unknown; OPJOURNAL_INVALID: the
 /// timeout; OPJOURNAL_BAD_HANDLE; OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn opjournal_close(journal: JournalId, timeout_ms: i64, result: *mut Buffer) -> StatusCode {
+pub extern "C" fn opjournal_close(journal: JournalId, timeout_ms: i64, result: Option<&mut Buffer>) -> StatusCode {
     call(result, |answer| {
         let handle = match JOURNALS.get(journal.0) {
             Ok(handle) => handle,
@@ -124,7 +129,7 @@ pub unsafe extern "C" fn opjournal_close(journal: JournalId, timeout_ms: i64, re
 ///
 /// Returns OPJOURNAL_OK; OPJOURNAL_BAD_HANDLE; OPJOURNAL_CLOSED; OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn opjournal_stats(journal: JournalId, result: *mut Buffer) -> StatusCode {
+pub extern "C" fn opjournal_stats(journal: JournalId, result: Option<&mut Buffer>) -> StatusCode {
     call(result, |answer| {
         boundary::write_json(answer, &open_journal(journal)?.engine.stats());
         Ok(())
@@ -144,12 +149,12 @@ pub unsafe extern "C" fn opjournal_stats(journal: JournalId, result: *mut Buffer
 /// OPJOURNAL_BUSY: no free slot in the queue; OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.
 /// The completion: OPJOURNAL_OK; OPJOURNAL_TIMED_OUT; OPJOURNAL_CANCELLED; OPJOURNAL_INTERNAL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn opjournal_close_async(
+pub extern "C" fn opjournal_close_async(
     journal: JournalId,
     queue: QueueId,
     tag: u64,
     timeout_ms: i64,
-    result: *mut Buffer,
+    result: Option<&mut Buffer>,
 ) -> StatusCode {
     call(result, |answer| {
         let handle = open_journal(journal)?;

@@ -62,7 +62,7 @@ pub unsafe extern "C" fn opjournal_log_to(
 /// Returns OPJOURNAL_OK; OPJOURNAL_INVALID: as for opjournal_log_to(); OPJOURNAL_BAD_HANDLE; OPJOURNAL_CLOSED; OPJOURNAL_BUSY: called by a sink;
 /// OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn opjournal_log_to_queue(level: i32, queue: QueueId) -> StatusCode {
+pub extern "C" fn opjournal_log_to_queue(level: i32, queue: QueueId) -> StatusCode {
     status_only(|| match filter(level)? {
         LevelFilter::OFF => replace(LevelFilter::OFF, Destination::Nowhere),
         level => replace(level, Destination::Queue(queue::get(queue)?)),

@@ -11,6 +11,7 @@ use crate::error::{Error, Status};
 use crate::journal::{Applied, Namespace, Write};
 use serde_json::{Value, json};
 use std::ffi::c_char;
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 /// A handle on one namespace of a journal, from opjournal_namespace_open().
@@ -45,8 +46,8 @@ pub unsafe extern "C" fn opjournal_namespace_open(
     name: *const c_char,
     name_len: usize,
     timeout_ms: i64,
-    out: *mut NamespaceId,
-    result: *mut Buffer,
+    out: Option<&mut MaybeUninit<NamespaceId>>,
+    result: Option<&mut Buffer>,
 ) -> StatusCode {
     call(result, |answer| {
         let handle = open_journal(journal)?;
@@ -57,8 +58,7 @@ pub unsafe extern "C" fn opjournal_namespace_open(
         let opened = process::run(async move { handle.open_namespace(&name, deadline).await })??;
         let id = opened.register()?;
         boundary::write_json(answer, &json!({}));
-        // SAFETY: the caller gives a place for one handle.
-        unsafe { out.write(NamespaceId(id)) };
+        out.write(NamespaceId(id));
         Ok(())
     })
 }
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn opjournal_namespace_open(
 ///
 /// Returns OPJOURNAL_OK: closed, now or earlier; OPJOURNAL_BAD_HANDLE; OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn opjournal_namespace_close(ns: NamespaceId) -> StatusCode {
+pub extern "C" fn opjournal_namespace_close(ns: NamespaceId) -> StatusCode {
     status_only(|| match NAMESPACES.get(ns.0) {
         Ok(handle) => {
             NAMESPACES.remove(ns.0);
@@ -101,7 +101,7 @@ pub unsafe extern "C" fn opjournal_apply(
     ops: *const c_char,
     ops_len: usize,
     timeout_ms: i64,
-    result: *mut Buffer,
+    result: Option<&mut Buffer>,
 ) -> StatusCode {
     call(result, |answer| {
         // SAFETY: the caller lends `ops_len` bytes at `ops` for the call.
@@ -128,7 +128,12 @@ pub unsafe extern "C" fn opjournal_apply(
 /// Returns OPJOURNAL_OK; OPJOURNAL_INVALID: the query; OPJOURNAL_BAD_HANDLE; OPJOURNAL_CLOSED; OPJOURNAL_NOT_READY; OPJOURNAL_FORKED;
 /// OPJOURNAL_INTERNAL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn opjournal_query(ns: NamespaceId, query: *const c_char, query_len: usize, result: *mut Buffer) -> StatusCode {
+pub unsafe extern "C" fn opjournal_query(
+    ns: NamespaceId,
+    query: *const c_char,
+    query_len: usize,
+    result: Option<&mut Buffer>,
+) -> StatusCode {
     call(result, |answer| {
         // SAFETY: the caller lends `query_len` bytes at `query` for the call.
         let query = unsafe { input::bytes("query", query, query_len) }?;
@@ -153,7 +158,7 @@ pub unsafe extern "C" fn opjournal_query(ns: NamespaceId, query: *const c_char, 
 /// OPJOURNAL_DENIED; OPJOURNAL_UNAVAILABLE; OPJOURNAL_UNSAFE_STORE; OPJOURNAL_UNREADABLE: a segment, which "object" names; OPJOURNAL_ROLLUP_LOST;
 /// OPJOURNAL_TOO_LARGE; OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn opjournal_flush(ns: NamespaceId, timeout_ms: i64, result: *mut Buffer) -> StatusCode {
+pub extern "C" fn opjournal_flush(ns: NamespaceId, timeout_ms: i64, result: Option<&mut Buffer>) -> StatusCode {
     call(result, |answer| {
         let handle = open_namespace(ns)?;
         let deadline = timeout::deadline(timeout_ms, timeout::WORK)?;
@@ -181,7 +186,7 @@ pub unsafe extern "C" fn opjournal_quarantine(
     key: *const c_char,
     key_len: usize,
     timeout_ms: i64,
-    result: *mut Buffer,
+    result: Option<&mut Buffer>,
 ) -> StatusCode {
     call(result, |answer| {
         let handle = open_namespace(ns)?;
@@ -213,7 +218,7 @@ pub unsafe extern "C" fn opjournal_namespace_open_async(
     name: *const c_char,
     name_len: usize,
     timeout_ms: i64,
-    result: *mut Buffer,
+    result: Option<&mut Buffer>,
 ) -> StatusCode {
     call(result, |answer| {
         let handle = open_journal(journal)?;
@@ -252,7 +257,7 @@ pub unsafe extern "C" fn opjournal_apply_async(
     ops: *const c_char,
     ops_len: usize,
     timeout_ms: i64,
-    result: *mut Buffer,
+    result: Option<&mut Buffer>,
 ) -> StatusCode {
     call(result, |answer| {
         // SAFETY: the caller lends `ops_len` bytes at `ops` for the call.
@@ -297,12 +302,12 @@ pub unsafe extern "C" fn opjournal_apply_async(
 /// queue; OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.
 /// The completion: what opjournal_flush() returns, or OPJOURNAL_CANCELLED.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn opjournal_flush_async(
+pub extern "C" fn opjournal_flush_async(
     ns: NamespaceId,
     queue: QueueId,
     tag: u64,
     timeout_ms: i64,
-    result: *mut Buffer,
+    result: Option<&mut Buffer>,
 ) -> StatusCode {
     call(result, |answer| {
         let handle = open_namespace(ns)?;

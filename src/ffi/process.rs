@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_panic_on_the_library_s_threads_is_told() {
-        let error = run(async { panic!("deep inside") }).map(|()| ()).expect_err("a panic");
+        let error = run(async { panic!("deep inside") }).expect_err("a panic");
         assert_eq!((error.status, error.message.as_str()), (Status::Internal, "a bug in opjournal: deep inside"));
     }
 

@@ -9,6 +9,7 @@ use super::{input, log, process, timeout};
 use crate::error::{Error, Status};
 use serde_json::json;
 use std::ffi::c_int;
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 /// A queue of completions, from opjournal_queue_open(). Any number of journals may use one queue, and any number of threads may read it.
@@ -69,7 +70,7 @@ static QUEUES: Table<Completions> = Table::new(Handle::Queue);
 /// Returns OPJOURNAL_OK; OPJOURNAL_INVALID: the capacity, or out is NULL; OPJOURNAL_BUSY: too many queues are open (65,536); OPJOURNAL_FORKED;
 /// OPJOURNAL_INTERNAL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn opjournal_queue_open(capacity: u32, out: *mut QueueId, result: *mut Buffer) -> StatusCode {
+pub extern "C" fn opjournal_queue_open(capacity: u32, out: Option<&mut MaybeUninit<QueueId>>, result: Option<&mut Buffer>) -> StatusCode {
     call(result, |answer| {
         let out = input::out("out", out)?;
         if !(1..=MAX_CAPACITY).contains(&capacity) {
@@ -78,8 +79,7 @@ pub unsafe extern "C" fn opjournal_queue_open(capacity: u32, out: *mut QueueId, 
         process::watch_for_fork()?;
         let id = QUEUES.insert(Completions::new(capacity as usize))?;
         boundary::write_json(answer, &json!({}));
-        // SAFETY: the caller gives a place for one handle.
-        unsafe { out.write(QueueId(id)) };
+        out.write(QueueId(id));
         Ok(())
     })
 }
@@ -96,14 +96,11 @@ pub unsafe extern "C" fn opjournal_queue_open(capacity: u32, out: *mut QueueId, 
 /// Returns OPJOURNAL_OK; OPJOURNAL_INVALID: out is NULL, or the system gives none (none supported, or none left: it may be asked again);
 /// OPJOURNAL_BAD_HANDLE; OPJOURNAL_CLOSED; OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn opjournal_queue_fd(queue: QueueId, out: *mut c_int) -> StatusCode {
+pub extern "C" fn opjournal_queue_fd(queue: QueueId, out: Option<&mut MaybeUninit<c_int>>) -> StatusCode {
     let Ok(out) = input::out("out", out) else { return Status::Invalid as StatusCode };
-    // SAFETY: the caller gives a place for one int.
-    unsafe { out.write(-1) };
+    out.write(-1);
     status_only(|| {
-        let descriptor = QUEUES.get(queue.0)?.descriptor()?;
-        // SAFETY: as above.
-        unsafe { out.write(descriptor) };
+        out.write(QUEUES.get(queue.0)?.descriptor()?);
         Ok(())
     })
 }
@@ -117,7 +114,7 @@ pub unsafe extern "C" fn opjournal_queue_fd(queue: QueueId, out: *mut c_int) -> 
 ///
 /// Returns OPJOURNAL_OK, also where no such call is left; OPJOURNAL_BAD_HANDLE; OPJOURNAL_CLOSED; OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn opjournal_cancel(queue: QueueId, tag: u64) -> StatusCode {
+pub extern "C" fn opjournal_cancel(queue: QueueId, tag: u64) -> StatusCode {
     status_only(|| {
         QUEUES.get(queue.0)?.cancel(tag);
         Ok(())
@@ -134,11 +131,16 @@ pub unsafe extern "C" fn opjournal_cancel(queue: QueueId, tag: u64) -> StatusCod
 /// Returns OPJOURNAL_OK, also with none; OPJOURNAL_INVALID: out or count is NULL, or max is 0; OPJOURNAL_BAD_HANDLE; OPJOURNAL_CLOSED;
 /// OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn opjournal_queue_poll(queue: QueueId, out: *mut Completion, max: usize, count: *mut usize) -> StatusCode {
+pub unsafe extern "C" fn opjournal_queue_poll(
+    queue: QueueId,
+    out: *mut Completion,
+    max: usize,
+    count: Option<&mut MaybeUninit<usize>>,
+) -> StatusCode {
     status_only(|| {
         let places = Places::new(out, max, count)?;
         let queue = QUEUES.get(queue.0)?;
-        // SAFETY: the caller gives room for `max` completions and a count.
+        // SAFETY: the caller gives room for `max` completions.
         unsafe { places.fill(|fetched| queue.poll(max, fetched)) }
     })
 }
@@ -157,13 +159,13 @@ pub unsafe extern "C" fn opjournal_queue_wait(
     out: *mut Completion,
     max: usize,
     timeout_ms: i64,
-    count: *mut usize,
+    count: Option<&mut MaybeUninit<usize>>,
 ) -> StatusCode {
     status_only(|| {
         let places = Places::new(out, max, count)?;
         let limit = timeout::wait_limit(timeout_ms).map_err(|error| error.status)?;
         let queue = QUEUES.get(queue.0)?;
-        // SAFETY: the caller gives room for `max` completions and a count.
+        // SAFETY: the caller gives room for `max` completions.
         unsafe { places.fill(|fetched| queue.wait(max, limit, fetched)) }
     })
 }
@@ -176,7 +178,7 @@ pub unsafe extern "C" fn opjournal_queue_wait(
 /// Returns OPJOURNAL_OK: closed, now or earlier; OPJOURNAL_BUSY: completions are owed or unread, and the queue stays open;
 /// OPJOURNAL_BAD_HANDLE; OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn opjournal_queue_close(queue: QueueId) -> StatusCode {
+pub extern "C" fn opjournal_queue_close(queue: QueueId) -> StatusCode {
     status_only(|| {
         let completions = match QUEUES.get(queue.0) {
             Ok(completions) => completions,
@@ -205,20 +207,23 @@ pub(super) fn get(queue: QueueId) -> Result<Arc<Completions>, Status> {
 }
 
 /// Where the caller wants completions and their count.
-struct Places {
+struct Places<'a> {
     out: *mut Completion,
-    count: *mut usize,
+    count: &'a mut MaybeUninit<usize>,
 }
 
-impl Places {
-    fn new(out: *mut Completion, max: usize, count: *mut usize) -> Result<Places, Status> {
-        if out.is_null() || count.is_null() || max == 0 { Err(Status::Invalid) } else { Ok(Places { out, count }) }
+impl<'a> Places<'a> {
+    fn new(out: *mut Completion, max: usize, count: Option<&'a mut MaybeUninit<usize>>) -> Result<Places<'a>, Status> {
+        match count {
+            Some(count) if !out.is_null() && max > 0 => Ok(Places { out, count }),
+            _ => Err(Status::Invalid),
+        }
     }
 
     /// Writes what `fetch` hands over, one after the other, and then how many there were.
     ///
     /// # Safety
-    /// `out` has room for as many completions as `fetch` hands over, and `count` for a number.
+    /// `out` has room for as many completions as `fetch` hands over.
     unsafe fn fill(self, fetch: impl FnOnce(&mut dyn FnMut(Completion)) -> Result<(), Status>) -> Result<(), Status> {
         let mut filled = 0;
         fetch(&mut |completion| {
@@ -226,8 +231,7 @@ impl Places {
             unsafe { self.out.add(filled).write(completion) };
             filled += 1;
         })?;
-        // SAFETY: the caller of `fill` vouches for the place.
-        unsafe { self.count.write(filled) };
+        self.count.write(filled);
         Ok(())
     }
 }

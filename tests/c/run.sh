@@ -76,7 +76,6 @@ int main(void) {
     CHECK(other_rust_library("") == 0);
     apply(open_namespace(journal, "a"), "{\"op\":\"IntSet\",\"Key\":\"n\",\"Value\":1}");
     close_journal(journal);
-    puts("ok static archive beside another Rust library");
     return 0;
 }
 C
@@ -85,4 +84,5 @@ C
         $CC -std=gnu11 -Iinclude -Itests/c "$work/both.c" -o "$work/both" $order -lgcc_s -lrt -lpthread -lm -ldl
         "$work/both" 2> "$work/panics" || fail "the static archive does not work beside another Rust library: $(cat "$work/panics")"
     done
+    echo "ok static archive beside another Rust library"
 fi
