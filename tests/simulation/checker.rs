@@ -34,7 +34,7 @@ struct Content {
 #[derive(Default)]
 struct Seen {
     held: BTreeSet<BatchId>,
-    mark: (i128, String),
+    mark: Option<(i128, String)>,
 }
 
 struct Checker<'a> {
@@ -49,6 +49,8 @@ struct Checker<'a> {
     acknowledged: BTreeMap<&'a str, Vec<BatchId>>,
     /// How many of them there were as a flush began.
     flushes: BTreeMap<u64, usize>,
+    flushes_ended: BTreeSet<u64>,
+    replicas_ended: BTreeSet<ReplicaId>,
     seen: BTreeMap<(ReplicaId, &'a str), Seen>,
     /// Own acknowledged batches of each replica.
     own: BTreeMap<(ReplicaId, &'a str), Vec<BatchId>>,
@@ -72,6 +74,8 @@ impl<'a> Checker<'a> {
             settled: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
             flushes: BTreeMap::new(),
+            flushes_ended: BTreeSet::new(),
+            replicas_ended: BTreeSet::new(),
             seen: BTreeMap::new(),
             own: BTreeMap::new(),
             listed_before: Vec::new(),
@@ -105,7 +109,13 @@ impl<'a> Checker<'a> {
                 self.last(*replica, namespace, *state);
             }
             What::Waiting { replica, what } => self.violate("an answer for every waiter", format!("replica {replica}: {what}")),
-            What::FlushEnded { .. } | What::ReplicaEnded(_) | What::Calm => {}
+            What::FlushEnded(flush) => {
+                if !self.flushes_ended.insert(*flush) {
+                    self.violate("exactly one answer", format!("flush {flush} ended twice"));
+                }
+            }
+            What::ReplicaEnded(replica) => drop(self.replicas_ended.insert(*replica)),
+            What::Calm => {}
         }
     }
 
@@ -185,6 +195,9 @@ impl<'a> Checker<'a> {
     }
 
     fn view(&mut self, view: &'a super::history::View) {
+        if self.replicas_ended.contains(&view.replica) {
+            self.violate("an end is an end", format!("replica {} answers a query after it ended", view.replica));
+        }
         let place = (view.replica, view.namespace.as_str());
         let held = self.contents[&view.state].held.clone();
         for id in &held {
@@ -201,12 +214,12 @@ impl<'a> Checker<'a> {
         }
         let seen = self.seen.entry(place).or_default();
         let gone = seen.held.iter().find(|id| !held.contains(id)).copied();
-        let mark_before = std::mem::replace(&mut seen.mark, view.mark.clone());
+        let mark_before = seen.mark.replace(view.mark.clone());
         seen.held = held;
         if let Some(gone) = gone {
             self.violate("P5", format!("batch {gone} vanished from replica {}", view.replica));
         }
-        if mark_before > view.mark {
+        if let Some(mark_before) = mark_before.filter(|before| *before > view.mark) {
             self.violate("P7", format!("the mark of replica {} went back from {mark_before:?} to {:?}", view.replica, view.mark));
         }
     }
@@ -338,7 +351,7 @@ mod tests {
         hand.add(What::Settled(second, Settlement::Unknown));
         hand.add(What::Settled(second, Settlement::Failed));
         hand.applied(third);
-        hand.add(What::FlushBegan { flush: 1, replica: 0, namespace: "n".to_owned() });
+        hand.add(What::FlushBegan { flush: 1, namespace: "n".to_owned() });
         hand.view(0, &[first, third]).after_flush = Some(1);
         hand.last(0, &[first, third]);
         hand.last(1, &[first, third]);
@@ -453,7 +466,7 @@ mod tests {
         let mut hand = Hand::new();
         let id = hand.submit(0);
         hand.applied(id);
-        hand.add(What::FlushBegan { flush: 1, replica: 1, namespace: "n".to_owned() });
+        hand.add(What::FlushBegan { flush: 1, namespace: "n".to_owned() });
         hand.view(1, &[]).after_flush = Some(1);
         assert_eq!(hand.promises(), ["P6"]);
     }
@@ -473,6 +486,16 @@ mod tests {
         hand.applied(id);
         hand.applied(id);
         hand.add(What::Waiting { replica: 0, what: "batch 0".to_owned() });
-        assert_eq!(hand.promises(), ["exactly one answer", "an answer for every waiter"]);
+        hand.add(What::FlushEnded(1)).add(What::FlushEnded(1));
+        let expected = ["exactly one answer", "an answer for every waiter", "exactly one answer"];
+        assert_eq!(hand.promises(), expected);
+    }
+
+    #[test]
+    fn an_answer_of_a_replica_that_is_gone() {
+        let mut hand = Hand::new();
+        hand.add(What::ReplicaEnded(0));
+        hand.view(0, &[]);
+        assert_eq!(hand.promises(), ["an end is an end"]);
     }
 }

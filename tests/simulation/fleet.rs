@@ -292,7 +292,10 @@ impl Fleet {
 
     async fn weather(&self) {
         let mean = self.0.plan.chaos.weather_mean;
-        while mean > 0 {
+        if mean == 0 {
+            return;
+        }
+        loop {
             let pause = self.dice(|dice| dice.around(mean));
             self.0.outside.pause(pause).await;
             if !self.is_active() {
@@ -308,7 +311,10 @@ impl Fleet {
 
     async fn clocks(&self) {
         let mean = self.0.plan.chaos.clocks_mean;
-        while mean > 0 && self.is_active() {
+        if mean == 0 {
+            return;
+        }
+        while self.is_active() {
             let pause = self.dice(|dice| dice.around(mean));
             self.0.outside.pause(pause).await;
             self.0.bucket.set_clocks();
@@ -464,8 +470,8 @@ impl Fleet {
         let id = {
             let mut inner = self.inner();
             let inner = &mut *inner;
-            let dice = &mut inner.dice;
-            inner.history.add_batch(&handle.name, handle.replica, handle.id, |id| draw_batch(dice, id))
+            let (dice, payload) = (&mut inner.dice, self.0.plan.payload);
+            inner.history.add_batch(&handle.name, handle.replica, handle.id, |id| draw_batch(dice, id, payload))
         };
         let ops = self.inner().history.batches[id as usize].ops.clone();
         let text = if let [op] = ops.as_slice() { op.to_string() } else { Value::Array(ops).to_string() };
@@ -568,14 +574,12 @@ impl Fleet {
             inner.flushes += 1;
             inner.flushes
         };
-        let (replica, namespace) = (handle.replica, handle.name.clone());
         let deadline = self.deadline(&handle.process, 10 * SECOND);
-        let wait = self.wait(replica, format!("flush {flush}"));
-        self.record(What::FlushBegan { flush, replica, namespace: namespace.clone() });
+        let wait = self.wait(handle.replica, format!("flush {flush}"));
+        self.record(What::FlushBegan { flush, namespace: handle.name.clone() });
         let flushed = handle.namespace.flush(deadline).await;
         self.waited(wait);
-        let good = flushed.is_ok();
-        self.record(What::FlushEnded { flush, replica, namespace, good });
+        self.record(What::FlushEnded(flush));
         match flushed {
             Ok(()) => {
                 self.inner().counts.add("answer: flush OK");

@@ -269,7 +269,6 @@ fn long_name(short: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::world::ProcessId;
     use super::*;
     use opjournal::store::ETag;
     use serde_json::json;
@@ -295,11 +294,11 @@ mod tests {
     impl Hand {
         fn change(&mut self, second: u64, name: &str, kind: ChangeKind) {
             let at = second * SECOND;
-            self.changes.push(Change { at, key: format!(".metadata/n/{name}"), process: ProcessId(0), sent: at, kind });
+            self.changes.push(Change { at, key: format!(".metadata/n/{name}"), sent: at, kind });
         }
 
         fn put(&mut self, second: u64, name: &str, body: Value, condition: Condition) {
-            let kind = ChangeKind::Put { body: body.to_string().into(), etag: ETag(String::new()), stamp: stamp(second), condition };
+            let kind = ChangeKind::Put { body: body.to_string().into(), stamp: stamp(second), condition };
             self.change(second, name, kind);
         }
 

@@ -50,11 +50,11 @@ pub enum What {
     Ended(BatchId, Ending),
     /// The query `Outcome` answered for a batch whose ending was unknown.
     Settled(BatchId, Settlement),
-    FlushBegan { flush: u64, replica: ReplicaId, namespace: String },
-    FlushEnded { flush: u64, replica: ReplicaId, namespace: String, good: bool },
+    FlushBegan { flush: u64, namespace: String },
+    FlushEnded(u64),
     /// A query was answered.
     View(View),
-    /// The replica crashed or was closed.
+    /// The replica crashed or was closed. Nobody sees anything through it any more.
     ReplicaEnded(ReplicaId),
     /// Faults are over, what was on its way has arrived, and no client writes any more.
     Calm,

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 /// A batch that a client submitted: its number, unique in a run, which `log` shows.
 pub type BatchId = u64;
 
-/// The ops of a new batch.
-pub fn draw_batch(dice: &mut Dice, id: BatchId) -> Vec<Value> {
+/// The ops of a new batch. Texts in it are up to `payload` bytes long: where states grow past a few kilobytes, replicas advance without downloading them.
+pub fn draw_batch(dice: &mut Dice, id: BatchId, payload: u64) -> Vec<Value> {
     let mut ops = Vec::new();
     for _ in 0..dice.within(0..5) {
         let small = dice.within(0..5) as i64;
@@ -19,7 +19,7 @@ pub fn draw_batch(dice: &mut Dice, id: BatchId) -> Vec<Value> {
             0 | 1 => json!({"op": "IntAdd", "Key": "sum", "Delta": small * 7 - 3}),
             2 => json!({"op": "IntMul", "Key": "sum", "Factor": 3}),
             3 => json!({"op": "ScalarSet", "Key": "last", "Value": format!("b{id}")}),
-            4 => json!({"op": "MapSet", "Key": "seen", "MapKey": id, "Value": "x".repeat(small as usize)}),
+            4 => json!({"op": "MapSet", "Key": "seen", "MapKey": id, "Value": "x".repeat(dice.within(0..payload + 1) as usize)}),
             5 => json!({"op": "MapSet", "Key": "owner", "MapKey": format!("k{small}"), "Value": id}),
             6 => json!({"op": "MapDelete", "Key": "owner", "MapKey": format!("k{small}")}),
             7 => json!({"op": "SetAdd", "Key": "members", "Member": small}),
@@ -97,10 +97,6 @@ impl Model {
         self.0.get("log").and_then(Value::as_array).map_or(Vec::new(), |items| items.iter().filter_map(Value::as_u64).collect())
     }
 
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
-    }
-
     /// Canonical JSON. The fleet writes ASCII without `<`, `>` or `&`, so that sorted compact JSON is canonical.
     pub fn text(&self) -> String {
         let members: Vec<String> = self.0.iter().map(|(name, value)| format!("{}:{value}", Value::from(name.as_str()))).collect();
@@ -140,7 +136,7 @@ mod tests {
         let mut dice = Dice::new(3, "batches");
         for id in 0..200 {
             let mut model = Model::default();
-            draw_batch(&mut dice, id).iter().for_each(|op| model.apply(op).expect("a known op"));
+            draw_batch(&mut dice, id, 5).iter().for_each(|op| model.apply(op).expect("a known op"));
             assert_eq!(model.log(), [id]);
         }
     }

@@ -28,6 +28,8 @@ pub struct Plan {
     pub burst: u64,
     /// No more batches than this are written in one run.
     pub batches: u64,
+    /// The longest text in a batch, in bytes.
+    pub payload: u64,
     /// How long clients write and faults happen.
     pub active: Time,
 }
@@ -98,6 +100,7 @@ impl Plan {
             think: *dice.pick(&[100 * MILLISECOND, 500 * MILLISECOND, 2 * SECOND]),
             burst: *dice.pick(&[1, 1, 3, 6]),
             batches: *dice.pick(&[60, 150, 300]),
+            payload: *dice.pick(&[4, 4, 800, 4000]),
             active: aged * dice.within(4..10),
         }
     }

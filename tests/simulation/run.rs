@@ -84,7 +84,8 @@ fn judge(plan: &Plan, history: &History, bucket: &Bucket, counts: &mut Counts, l
                     violations.push(promise("P4", what));
                 }
                 What::Ended(id, Ending::Applied { segment }) if history.batches[*id as usize].namespace == *name => {
-                    if !audit.batches.get(segment).is_some_and(|batches| batches.contains(id)) {
+                    let is_in_it = audit.batches.get(segment).is_some_and(|batches| batches.contains(id));
+                    if !is_in_it {
                         violations.push(promise("P1", format!("batch {id} was acknowledged as part of {segment}, which does not hold it")));
                     }
                 }

@@ -54,16 +54,14 @@ pub struct Character {
 pub struct Change {
     pub at: Time,
     pub key: String,
-    /// Who sent the request.
-    pub process: ProcessId,
-    /// When its sender sent it.
+    /// When the request was sent.
     pub sent: Time,
     pub kind: ChangeKind,
 }
 
 #[derive(Clone, Debug)]
 pub enum ChangeKind {
-    Put { body: Bytes, etag: ETag, stamp: i128, condition: Condition },
+    Put { body: Bytes, stamp: i128, condition: Condition },
     Deleted,
 }
 
@@ -105,8 +103,6 @@ struct Inner {
     last_arrival: Time,
     /// For each process, the sending of the latest LIST that it has an answer to.
     listed: BTreeMap<ProcessId, Time>,
-    /// How often each process began a LIST and got an answer.
-    lists: BTreeMap<ProcessId, u64>,
     /// Ends of connections on which nothing will ever come.
     hung: Vec<Box<dyn Any + Send>>,
     interference: Option<Interference>,
@@ -178,7 +174,6 @@ impl Bucket {
                 puts: 0,
                 last_arrival: 0,
                 listed: BTreeMap::new(),
-                lists: BTreeMap::new(),
                 hung: Vec::new(),
                 interference: None,
             }),
@@ -257,18 +252,6 @@ impl Bucket {
         self.inner().listed.get(&process).copied()
     }
 
-    /// How many LISTs `process` has begun and had an answer to.
-    pub fn lists(&self, process: ProcessId) -> u64 {
-        self.inner().lists.get(&process).copied().unwrap_or(0)
-    }
-
-    /// What LIST would show of the keys with this prefix, all at once.
-    pub fn objects(&self, prefix: &str) -> Vec<(String, i128, Bytes)> {
-        let inner = self.inner();
-        let listed = inner.objects.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix));
-        listed.map(|(key, stored)| (key.clone(), stored.stamp, stored.body.clone())).collect()
-    }
-
     fn note(&self, line: impl FnOnce() -> String) {
         self.0.world.note(line);
     }
@@ -292,7 +275,12 @@ impl Bucket {
                 Fate::Hangs => ", hangs",
             };
             let arrivals: Vec<String> = passage.arrivals.iter().map(|when| clock(*when)).collect();
-            format!("{} -> {}{fate}, arrives {}", process.name(), request.describe(), if arrivals.is_empty() { "never".to_owned() } else { arrivals.join(" and ") })
+            format!(
+                "{} -> {}{fate}, arrives {}",
+                process.name(),
+                request.describe(),
+                if arrivals.is_empty() { "never".to_owned() } else { arrivals.join(" and ") }
+            )
         });
         let listing = matches!(&request, Request::List { after: None, .. });
         let mut reply = match passage.fate {
@@ -322,7 +310,6 @@ impl Bucket {
             let mut inner = self.inner();
             let latest = inner.listed.entry(id).or_insert(sent);
             *latest = sent.max(*latest);
-            *inner.lists.entry(id).or_insert(0) += 1;
         }
         answer
     }
@@ -362,7 +349,7 @@ impl Bucket {
                 drop(inner);
                 let bucket = self.clone();
                 world.at(end, move || {
-                    let answer = bucket.commit(process, sent, node, &key, body, &condition, stamp);
+                    let answer = bucket.commit(sent, node, &key, body, &condition, stamp);
                     bucket.answer(process, reply, bucket.0.world.now() + back, answer);
                 });
             }
@@ -395,7 +382,16 @@ impl Bucket {
 
     /// Each key goes at a moment of its own.
     #[expect(clippy::too_many_arguments, reason = "the parts of one request")]
-    fn arrive_delete(&self, mut inner: MutexGuard<'_, Inner>, keys: Vec<String>, process: ProcessId, sent: Time, node: usize, reply: Option<Reply>, back: Time) {
+    fn arrive_delete(
+        &self,
+        mut inner: MutexGuard<'_, Inner>,
+        keys: Vec<String>,
+        process: ProcessId,
+        sent: Time,
+        node: usize,
+        reply: Option<Reply>,
+        back: Time,
+    ) {
         let now = self.0.world.now();
         let rate = inner.faults.partial_delete;
         let partial = inner.dice.chance(rate) && keys.len() > 1;
@@ -416,7 +412,7 @@ impl Bucket {
         drop(inner);
         for (key, when) in moments {
             let bucket = self.clone();
-            self.0.world.at(when, move || bucket.remove(process, sent, key));
+            self.0.world.at(when, move || bucket.remove(sent, key));
         }
         let answer = if partial {
             Err(Failure { date: Some(date), ..Failure::new(Kind::Unavailable, "some keys could not be deleted") })
@@ -427,8 +423,15 @@ impl Bucket {
     }
 
     /// Checks the condition and makes the object visible, in one moment.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one request")]
-    fn commit(&self, process: ProcessId, sent: Time, node: usize, key: &str, body: Bytes, condition: &Condition, stamp: Option<i128>) -> Result<Answer, Failure> {
+    fn commit(
+        &self,
+        sent: Time,
+        node: usize,
+        key: &str,
+        body: Bytes,
+        condition: &Condition,
+        stamp: Option<i128>,
+    ) -> Result<Answer, Failure> {
         let now = self.0.world.now();
         let mut inner = self.inner();
         let inner = &mut *inner;
@@ -453,20 +456,20 @@ impl Bucket {
         let stamp = stamp.unwrap_or_else(|| inner.stamp(&self.0.character, node, now));
         let stored = Stored { body: body.clone(), etag: etag.clone(), stamp };
         inner.objects.insert(key.to_owned(), stored);
-        let kind = ChangeKind::Put { body, etag: etag.clone(), stamp, condition: condition.clone() };
-        inner.history.push(Change { at: now, key: key.to_owned(), process, sent, kind });
+        let kind = ChangeKind::Put { body, stamp, condition: condition.clone() };
+        inner.history.push(Change { at: now, key: key.to_owned(), sent, kind });
         self.0.world.mix(now ^ stamp as u64);
         self.note(|| format!("store: {key} is visible, stamp {}", Stamp::from_nanos(stamp)));
         Ok(Answer::Put(Put { etag: Some(etag), date }))
     }
 
-    fn remove(&self, process: ProcessId, sent: Time, key: String) {
+    fn remove(&self, sent: Time, key: String) {
         let mut inner = self.inner();
         if inner.objects.remove(&key).is_some() {
             let at = self.0.world.now();
             self.0.world.mix(at);
             self.note(|| format!("store: {key} is gone"));
-            inner.history.push(Change { at, key, process, sent, kind: ChangeKind::Deleted });
+            inner.history.push(Change { at, key, sent, kind: ChangeKind::Deleted });
         }
     }
 
@@ -621,10 +624,19 @@ impl Inner {
     }
 
     fn page(&mut self, character: &Character, prefix: &str, after: Option<&str>) -> Page {
-        let rest = self.objects.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix)).filter(|(key, _)| after.is_none_or(|after| key.as_str() > after));
+        let rest = self
+            .objects
+            .range(prefix.to_owned()..)
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .filter(|(key, _)| after.is_none_or(|after| key.as_str() > after));
         let mut objects: Vec<Listed> = rest
             .take(character.page + 1)
-            .map(|(key, stored)| Listed { key: key.clone(), etag: stored.etag.clone(), stamp: Stamp::from_nanos(stored.stamp), size: stored.body.len() as u64 })
+            .map(|(key, stored)| Listed {
+                key: key.clone(),
+                etag: stored.etag.clone(),
+                stamp: Stamp::from_nanos(stored.stamp),
+                size: stored.body.len() as u64,
+            })
             .collect();
         let more = objects.len() > character.page;
         objects.truncate(character.page);
@@ -702,7 +714,9 @@ impl Request {
         match self {
             Request::Put { key, body, condition } => format!("PUT {key} ({} bytes, {condition:?})", body.len()),
             Request::Get { key, options } => format!("GET {key}{}", if options.range.is_some() { " (range)" } else { "" }),
-            Request::List { prefix, after } => format!("LIST {prefix}{}", after.as_ref().map_or(String::new(), |after| format!(" after {after}"))),
+            Request::List { prefix, after } => {
+                format!("LIST {prefix}{}", after.as_ref().map_or(String::new(), |after| format!(" after {after}")))
+            }
             Request::Delete { keys } => format!("DELETE {}", keys.join(" ")),
         }
     }
@@ -714,7 +728,9 @@ impl Answer {
             Answer::Put(put) => format!("done, {}", put.etag.as_ref().map_or("", |tag| tag.0.as_str())),
             Answer::NotModified(_) => "not modified".to_owned(),
             Answer::Found { etag, size, .. } => format!("{size} bytes, {}", etag.0),
-            Answer::List(page) => format!("{} keys, {}, Date {:?}", page.objects.len(), if page.next.is_some() { "more" } else { "the end" }, page.date),
+            Answer::List(page) => {
+                format!("{} keys, {}, Date {:?}", page.objects.len(), if page.next.is_some() { "more" } else { "the end" }, page.date)
+            }
             Answer::Delete(_) => "done".to_owned(),
         }
     }

@@ -86,7 +86,6 @@ struct Inner {
     scheduling: Scheduling,
     dice: Dice,
     hash: u64,
-    steps: u64,
     /// Polls since the clock last moved.
     steps_at_this_moment: u64,
     panics: Vec<Panicked>,
@@ -121,7 +120,6 @@ impl World {
                 scheduling,
                 dice: Dice::new(seed, "world"),
                 hash: 0xcbf2_9ce4_8422_2325,
-                steps: 0,
                 steps_at_this_moment: 0,
                 panics: Vec::new(),
                 trace: None,
@@ -276,7 +274,6 @@ impl World {
         let Some(mut future) = task.future.take() else { return true };
         task.waker.woken.store(false, Ordering::Relaxed);
         let waker = Waker::from(task.waker.clone());
-        inner.steps += 1;
         inner.steps_at_this_moment += 1;
         let now = inner.now;
         inner.mix(now);
@@ -341,11 +338,6 @@ impl World {
     /// A number that two runs of the same seed have in common, and hardly any others.
     pub fn hash(&self) -> u64 {
         self.inner().hash
-    }
-
-    /// How often a task was polled.
-    pub fn steps(&self) -> u64 {
-        self.inner().steps
     }
 
     /// Keeps what [`World::note`] is told from now on.
@@ -661,10 +653,13 @@ mod tests {
     #[test]
     fn a_task_that_spins_is_noticed() {
         let world = World::new(1, plain());
-        world.process("one").spawn("spins", Box::pin(std::future::poll_fn(|context| {
-            context.waker().wake_by_ref();
-            Poll::Pending
-        })));
+        world.process("one").spawn(
+            "spins",
+            Box::pin(std::future::poll_fn(|context| {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            })),
+        );
         world.run_until(2 * SECOND);
         assert!(world.panics()[0].message.contains("spins"));
     }
