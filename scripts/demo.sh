@@ -19,17 +19,29 @@ total=$((2 * batches))
 namespace=demo-$(date +%s)-$$
 work=$(mktemp -d)
 
+go_life=
+c_life=
 stop_all() {
+    # The lives first: they would start the next program.
+    for id in $go_life $c_life; do
+        kill -9 "$id" 2>/dev/null || true
+    done
     for file in "$work"/*.pid; do
-        [ -e "$file" ] && kill -9 "$(cat "$file")" 2>/dev/null
+        [ ! -e "$file" ] || kill -9 "$(cat "$file")" 2>/dev/null || true
     done
     rm -rf "$work"
 }
 trap stop_all EXIT
-trap 'exit 130' INT TERM
+trap 'exit 1' INT TERM
 
 fail() {
     echo "demo: $*" >&2
+    exit 1
+}
+# The same for a life, which runs beside the others: nobody needs to wait for a total that will not come.
+fail_all() {
+    echo "demo: $*" >&2
+    kill -TERM $$ 2>/dev/null
     exit 1
 }
 
@@ -70,20 +82,20 @@ live() {
         [ "$number" -ne "$kill_at" ] || kill -9 "$pid" || true
     done <"$work/$name.pipe"
     code=0
-    wait "$pid" || code=$?
-    [ "$code" -eq 137 ] || fail "$name ended by itself, with code $code, instead of being killed: $(cat "$work/$name.errors")"
-    [ "$acknowledged" -lt "$batches" ] || fail "$name was killed too late to be in the middle of its writing"
+    wait "$pid" 2>/dev/null || code=$?
+    [ "$code" -eq 137 ] || fail_all "$name ended by itself, with code $code, instead of being killed: $(cat "$work/$name.errors")"
+    [ "$acknowledged" -lt "$batches" ] || fail_all "$name was killed too late to be in the middle of its writing"
     echo "  $name: killed with kill -9; $acknowledged of $batches batches were acknowledged"
 
     start "$name" "$work/$name.log" "$program" -writer "$name" -count "$batches"
-    wait "$pid" || fail "$name: $(cat "$work/$name.errors")"
+    wait "$pid" || fail_all "$name: $(cat "$work/$name.errors")"
     rm "$work/$name.pid"
     read -r word _ _ found <"$work/$name.log"
-    [ "$word" = start ] || fail "$name began with '$word'"
+    [ "$word" = start ] || fail_all "$name began with '$word'"
     case $found in
     "$acknowledged") echo "  $name: its successor found all of them, and not the one that was on its way; it wrote the rest" ;;
     $((acknowledged + 1))) echo "  $name: its successor found all of them, and the one that was on its way; it wrote the rest" ;;
-    *) fail "$name had $acknowledged batches acknowledged, and its successor found $found" ;;
+    *) fail_all "$name had $acknowledged batches acknowledged, and its successor found $found" ;;
     esac
 }
 
@@ -94,10 +106,10 @@ live go $((batches / 3)) "$build/go/opjournal-demo" &
 go_life=$!
 live c $((batches / 2)) "$build/c/examples/demo" &
 c_life=$!
-failures=0
-wait "$go_life" || failures=1
-wait "$c_life" || failures=1
-[ "$failures" -eq 0 ] || exit 1
+wait "$go_life"
+go_life=
+wait "$c_life"
+c_life=
 wait "$reader" || fail "$(cat "$work/reader.errors")"
 rm "$work/reader.pid"
 
