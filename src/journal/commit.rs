@@ -160,8 +160,8 @@ impl Committer<'_> {
             let memory = core.memory();
             (memory.writer().to_owned(), memory.count())
         };
-        let ops: Vec<Vec<u8>> = batches.iter().map(|pending| pending.ops.clone()).collect();
-        let body = Bytes::from(segment::encode(&ops, &writer, expires, folded));
+        let ops = batches.iter().map(|pending| pending.ops.as_slice());
+        let body = Bytes::from(segment::encode(ops, &writer, expires, folded));
         let segment = Segment::read(key.clone(), &body, &settings.limits);
         debug_assert!(segment.is_readable(), "what is written can be read");
         match self.put(&key, body, begun, expires).await {

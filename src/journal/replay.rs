@@ -118,7 +118,7 @@ mod tests {
         (0..count)
             .map(|index| {
                 let ops = format!(r#"{{"op":"ListAppend","Key":"l","Value":{index}}}"#).into_bytes();
-                let body = segment::encode(&[ops], "w", now, 0);
+                let body = segment::encode([ops.as_slice()].into_iter(), "w", now, 0);
                 Step { segment: Segment::read(maker.next(now, 0), &body, &Limits::default()), stamp: Some(now) }
             })
             .collect()

@@ -311,7 +311,7 @@ mod tests {
     }
 
     fn segment_at(place: &Place, writer: &str) -> std::sync::Arc<Segment> {
-        let body = segment::encode(&[], writer, place.stamp + Duration::from_secs(16), 0);
+        let body = segment::encode(std::iter::empty(), writer, place.stamp + Duration::from_secs(16), 0);
         Segment::read(place.key.clone(), &body, &Limits::default())
     }
 
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn a_void_segment_is_no_writers_last_one() {
         let late = place(60_000, 9);
-        let body = segment::encode(&[], "w1", Stamp::from_millis(1_800_000_016_000), 0);
+        let body = segment::encode(std::iter::empty(), "w1", Stamp::from_millis(1_800_000_016_000), 0);
         let mut proof = sample();
         let last = proof.writers["w1"].clone();
         proof.add(&late, &Segment::read(late.key.clone(), &body, &Limits::default()), late.stamp + Duration::from_secs(40));

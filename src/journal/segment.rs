@@ -81,13 +81,13 @@ impl Segment {
     }
 }
 
-/// The body of a new segment. `ops` is the encoded text of its batches, comma separated.
-pub fn encode(ops: &[Vec<u8>], writer: &str, expires: Stamp, folded: u64) -> Vec<u8> {
-    let size: usize = ops.iter().map(|batch| batch.len() + 1).sum();
+/// The body of a new segment. `batches` are its batches' ops, each encoded and comma separated.
+pub fn encode<'a>(batches: impl Iterator<Item = &'a [u8]> + Clone, writer: &str, expires: Stamp, folded: u64) -> Vec<u8> {
+    let size: usize = batches.clone().map(|batch| batch.len() + 1).sum();
     let mut body = Vec::with_capacity(size + 160);
     body.extend_from_slice(b"{\"ops\":[");
     let mut is_first = true;
-    for batch in ops.iter().filter(|batch| !batch.is_empty()) {
+    for batch in batches.filter(|batch| !batch.is_empty()) {
         if !std::mem::take(&mut is_first) {
             body.push(b',');
         }
@@ -106,7 +106,7 @@ mod tests {
     fn what_is_encoded_is_read_again() {
         let expires = Stamp::from_millis(1_800_000_000_500);
         let batches = [br#"{"op":"IntAdd","Key":"a","Delta":1}"#.to_vec(), Vec::new(), br#"{"op":"IntAdd","Key":"b","Delta":2}"#.to_vec()];
-        let body = encode(&batches, "0123", expires, 42);
+        let body = encode(batches.iter().map(Vec::as_slice), "0123", expires, 42);
         let key = KeyMaker::default().next(Stamp::from_millis(1_800_000_000_000), 1);
         let segment = Segment::read(key, &body, &Limits::default());
         assert_eq!(segment.ops().len(), 2);
