@@ -1,6 +1,6 @@
 //! What the state costs: `cargo bench --no-default-features --bench state`. The figures that count are in `docs/state.md`.
 //!
-//! The big map has 1,000,000 entries with keys `object/%08d` and values of 46 bytes, 72 MB of text.
+//! The big map has 1,000,000 entries with keys `object/%08d` and values of 46 bytes, 71 MB of text.
 
 use bytes::Bytes;
 use divan::counter::{BytesCount, ItemsCount};
@@ -24,11 +24,11 @@ fn main() {
 
 /// A state with one map of this many entries.
 fn map_text(entries: usize) -> Bytes {
-    let mut text = String::with_capacity(entries * 73 + 16);
+    let mut text = String::with_capacity(entries * 72 + 16);
     text.push_str("{\"m\":{");
     for number in 0..entries {
         let separator = if number == 0 { "" } else { "," };
-        let _ = write!(text, "{separator}\"\\\"object/{number:08}\\\"\":\"{number:044}\"");
+        let _ = write!(text, "{separator}\"\\\"object/{number:08}\\\"\":\"{number:046}\"");
     }
     text.push_str("}}");
     Bytes::from(text)
@@ -41,7 +41,7 @@ fn names_text(names: usize) -> Bytes {
 }
 
 fn list_text(elements: usize) -> Bytes {
-    let elements: Vec<String> = (0..elements).map(|number| format!("\"{number:044}\"")).collect();
+    let elements: Vec<String> = (0..elements).map(|number| format!("\"{number:046}\"")).collect();
     Bytes::from(format!("{{\"l\":[{}]}}", elements.join(",")))
 }
 
@@ -75,7 +75,7 @@ fn ops(texts: &[String]) -> Vec<Op> {
 }
 
 fn map_set(number: usize) -> String {
-    format!(r#"{{"op":"MapSet","Key":"m","MapKey":"object/{number:08}","Value":"changed {number:036}"}}"#)
+    format!(r#"{{"op":"MapSet","Key":"m","MapKey":"object/{number:08}","Value":"changed {number:038}"}}"#)
 }
 
 fn map_sets(count: usize, below: usize) -> Vec<Op> {
@@ -149,27 +149,27 @@ mod load {
 mod get {
     use super::*;
 
-    #[divan::bench]
+    #[divan::bench(sample_count = 50, sample_size = 2_000)]
     fn map_get_random(bencher: Bencher) {
         ask(bencher, &MAP, map_gets(0, 400_000));
     }
 
-    #[divan::bench]
+    #[divan::bench(sample_count = 50, sample_size = 2_000)]
     fn map_get_hot(bencher: Bencher) {
         ask(bencher, &MAP, map_gets(0, 1));
     }
 
-    #[divan::bench]
+    #[divan::bench(sample_count = 50, sample_size = 2_000)]
     fn map_get_absent(bencher: Bencher) {
         ask(bencher, &MAP, map_gets(MILLION, 400_000));
     }
 
-    #[divan::bench]
+    #[divan::bench(sample_count = 50, sample_size = 2_000)]
     fn map_get_random_with_10000_changes(bencher: Bencher) {
         ask(bencher, &CHANGED, map_gets(0, 400_000));
     }
 
-    #[divan::bench]
+    #[divan::bench(sample_count = 50, sample_size = 2_000)]
     fn int_get_random_name(bencher: Bencher) {
         ask(
             bencher,
@@ -178,7 +178,7 @@ mod get {
         );
     }
 
-    #[divan::bench]
+    #[divan::bench(sample_count = 50, sample_size = 2_000)]
     fn list_len(bencher: Bencher) {
         ask(bencher, &LIST, vec![r#"{"op":"ListLen","Key":"l"}"#.to_owned()]);
     }
@@ -187,19 +187,19 @@ mod get {
 mod page {
     use super::*;
 
-    #[divan::bench]
+    #[divan::bench(sample_count = 50, sample_size = 50)]
     fn map_entries_100_anywhere(bencher: Bencher) {
         let page = |number| format!(r#"{{"op":"MapEntries","Key":"m","Limit":100,"After":"object/{number:08}"}}"#);
         ask(bencher, &CHANGED, scattered(MILLION).take(10_000).map(page).collect());
     }
 
-    #[divan::bench]
+    #[divan::bench(sample_count = 50, sample_size = 50)]
     fn list_entries_100_anywhere(bencher: Bencher) {
         let page = |number| format!(r#"{{"op":"ListEntries","Key":"l","Limit":100,"After":{number}}}"#);
         ask(bencher, &LIST, scattered(MILLION).take(10_000).map(page).collect());
     }
 
-    #[divan::bench]
+    #[divan::bench(sample_count = 50, sample_size = 50)]
     fn names_100_with_prefix(bencher: Bencher) {
         let page = |number: usize| format!(r#"{{"op":"Names","Limit":100,"Prefix":"name/{:06}"}}"#, number / 100);
         ask(bencher, &NAMES, scattered(MILLION).take(10_000).map(page).collect());
@@ -209,7 +209,7 @@ mod page {
 mod change {
     use super::*;
 
-    #[divan::bench]
+    #[divan::bench(sample_size = 1_000)]
     fn clone_and_drop(bencher: Bencher) {
         bencher.bench_local(|| CHANGED.clone());
     }
@@ -247,7 +247,7 @@ mod change {
 
     #[divan::bench]
     fn append_1000(bencher: Bencher) {
-        let ops = ops(&(0..1000).map(|number| format!(r#"{{"op":"ListAppend","Key":"l","Value":"{number:044}"}}"#)).collect::<Vec<_>>());
+        let ops = ops(&(0..1000).map(|number| format!(r#"{{"op":"ListAppend","Key":"l","Value":"{number:046}"}}"#)).collect::<Vec<_>>());
         bencher.counter(ItemsCount::new(1000usize)).with_inputs(|| LIST.clone()).bench_local_refs(|state| state.apply(&ops));
     }
 

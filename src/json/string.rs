@@ -138,6 +138,16 @@ fn hex(text: &[u8]) -> Option<u32> {
 #[inline]
 pub(crate) fn compare_names(a: &[u8], b: &[u8]) -> Ordering {
     let common = common_length(a, b);
+    if let (Some(&x), Some(&y)) = (a.get(common), b.get(common))
+        && x > b'"'
+        && y > b'"'
+        && x != b'\\'
+        && y != b'\\'
+        && !a[common.saturating_sub(5)..common].contains(&b'\\')
+    {
+        // By far the most names differ in a character that is not escaped.
+        return x.cmp(&y);
+    }
     let start = character_start(a, common);
     rank(&a[start..]).cmp(&rank(&b[start..]))
 }

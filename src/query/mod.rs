@@ -179,3 +179,130 @@ fn write_digest(state: &State, context: &dyn QueryContext, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(b"\"}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    struct Context;
+
+    impl QueryContext for Context {
+        fn write_mark(&self, out: &mut Vec<u8>) {
+            out.extend_from_slice(br#"{"key":"","lm":"0001-01-01T00:00:00Z"}"#);
+        }
+
+        fn age_ms(&self) -> u64 {
+            42
+        }
+
+        fn outcome(&self, segment: &str) -> &'static str {
+            if segment == "segment-\u{e9}.json" { "applied" } else { "unknown" }
+        }
+    }
+
+    fn state() -> State {
+        let text = r#"{"i":7,"l":[1,"two",[3]],"m":{"\"a\"":1,"\"b\"":"x","2":null,"null":0,"raw":5},"s":"text"}"#;
+        State::read(Bytes::from_static(text.as_bytes()), 128).expect("a state")
+    }
+
+    fn ask(request: &str) -> String {
+        let mut out = b"before".to_vec();
+        answer(request.as_bytes(), &state(), &Context, &mut out).unwrap_or_else(|error| panic!("{request}: {error}"));
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    fn refusal(request: impl AsRef<[u8]>) -> (Option<usize>, Option<String>, String) {
+        let mut out = b"before".to_vec();
+        let error = answer(request.as_ref(), &state(), &Context, &mut out).expect_err("refused");
+        assert!(out.is_empty());
+        (error.query, error.field, error.message)
+    }
+
+    #[test]
+    fn every_shape_of_result() {
+        for (request, result) in [
+            (
+                r#"{"op":"Names"}"#,
+                r#"[{"len":0,"name":"i","shape":"int"},{"len":3,"name":"l","shape":"list"},{"len":5,"name":"m","shape":"map"},{"len":0,"name":"s","shape":"scalar"}]"#,
+            ),
+            (
+                r#"{"op":"Names","Limit":2}"#,
+                r#"{"items":[{"len":0,"name":"i","shape":"int"},{"len":3,"name":"l","shape":"list"}],"next":"l"}"#,
+            ),
+            (r#"{"op":"Names","After":"l","Prefix":"s"}"#, r#"{"items":[{"len":0,"name":"s","shape":"scalar"}]}"#),
+            (r#"{"op":"MapKeys","Key":"m"}"#, r#"["a","b",2,null,"raw"]"#),
+            (r#"{"op":"MapEntries","Key":"m","Limit":1}"#, r#"{"items":[["a",1]],"next":"a"}"#),
+            (r#"{"op":"IntMapEntries","Key":"m","After":"a","Limit":9}"#, r#"{"items":[["b",0],[2,0],[null,0],["raw",5]]}"#),
+            (r#"{"op":"SetMembers","Key":"m","After":2,"Limit":1}"#, r#"{"items":[null],"next":{"":"null"}}"#),
+            (r#"{"op":"SetMembers","Key":"m","After":{"":"null"},"Limit":1}"#, r#"{"items":["raw"]}"#),
+            (r#"{"op":"SetMembers","Key":"m","After":null}"#, r#"{"items":["raw"]}"#),
+            (r#"{"op":"MapKeys","Key":"m","Prefix":""}"#, r#"{"items":["a","b"]}"#),
+            (r#"{"op":"MapKeys","Key":"i","Limit":1}"#, r#"{"items":[]}"#),
+            (r#"{"op":"ListEntries","Key":"l","Limit":2}"#, r#"{"items":[1,"two"],"next":1}"#),
+            (r#"{"op":"ListEntries","Key":"l","After":1}"#, r#"{"items":[[3]]}"#),
+            (r#"{"op":"ListEntries","Key":"l","After":9223372036854775807}"#, r#"{"items":[]}"#),
+            (r#"{"op":"MapLen","Key":"m"}"#, "5"),
+            (r#"{"op":"SetLen","Key":"l"}"#, "0"),
+            (r#"{"op":"MapGet","Key":"m","MapKey":1.50}"#, r#"{"found":false}"#),
+            (r#"{"op":"Outcome","Segment":"segment-\u00e9.json"}"#, "\"applied\""),
+            ("[]", "[]"),
+            (r#" [ {"op":"IntGet","Key":"i"} , {"op":"ListLen","Key":"l"} ] "#, "[7,3]"),
+        ] {
+            assert_eq!(ask(request), result, "{request}");
+        }
+        let digest = r#"{"age_ms":42,"mark":{"key":"","lm":"0001-01-01T00:00:00Z"},"sha256":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"}"#;
+        let mut out = Vec::new();
+        answer(br#"{"op":"Digest"}"#, &State::empty(), &Context, &mut out).expect("an answer");
+        assert_eq!(String::from_utf8_lossy(&out), digest, "the SHA-256 of {{}}");
+    }
+
+    #[test]
+    fn each_refusal_names_the_place() {
+        let at = |query: usize, field: &str, message: &str| (Some(query), Some(field.to_owned()), message.to_owned());
+        for (query, field, message) in [
+            (r#"{"op":"MapGot","Key":"m"}"#, "op", "query 1, field \"op\": \"MapGot\" is no known query; did you mean \"MapGet\"?"),
+            (r#"{"Key":"m"}"#, "op", "query 1, field \"op\": is missing"),
+            (r#"{"op":1}"#, "op", "query 1, field \"op\": is no string"),
+            (
+                r#"{"op":"MapGet","Key":"m","Mapkey":1}"#,
+                "Mapkey",
+                "query 1 (MapGet), field \"Mapkey\": is unknown; did you mean \"MapKey\"?",
+            ),
+            (r#"{"op":"MapGet","Key":"m"}"#, "MapKey", "query 1 (MapGet), field \"MapKey\": is missing"),
+            (r#"{"op":"MapGet","Key":5,"MapKey":1}"#, "Key", "query 1 (MapGet), field \"Key\": is no string"),
+            (
+                r#"{"op":"IntGet","Key":"i","Limit":1}"#,
+                "Limit",
+                "query 1 (IntGet), field \"Limit\": does not belong to this query, whose fields are Key",
+            ),
+            (r#"{"op":"State","Key":"i"}"#, "Key", "query 1 (State), field \"Key\": does not belong to this query, which has no fields"),
+            (
+                r#"{"op":"ListEntries","Key":"l","Prefix":"a"}"#,
+                "Prefix",
+                "query 1 (ListEntries), field \"Prefix\": does not belong to this query, whose fields are Key, Limit, After",
+            ),
+            (r#"{"op":"MapKeys","Key":"m","Limit":0}"#, "Limit", "query 1 (MapKeys), field \"Limit\": is no integer of at least 1"),
+            (r#"{"op":"MapKeys","Key":"i","Limit":"1"}"#, "Limit", "query 1 (MapKeys), field \"Limit\": is no integer of at least 1"),
+            (
+                r#"{"op":"ListEntries","Key":"l","After":-1}"#,
+                "After",
+                "query 1 (ListEntries), field \"After\": is no index (an integer of at least 0)",
+            ),
+            (r#"{"op":"Names","After":1}"#, "After", "query 1 (Names), field \"After\": is no string"),
+            (r#"{"op":"MapKeys","Key":"m","Prefix":1}"#, "Prefix", "query 1 (MapKeys), field \"Prefix\": is no string"),
+            (r#"{"op":"IntGet","Key":"i","Key":"i"}"#, "Key", "query 1, field \"Key\": stands twice"),
+            (r#"{"op":"Outcome"}"#, "Segment", "query 1 (Outcome), field \"Segment\": is missing"),
+        ] {
+            assert_eq!(refusal(format!(r#"[{{"op":"State"}},{query}]"#)), at(1, field, message));
+        }
+        assert_eq!(refusal("7").2, "a request is a query (a JSON object) or an array of queries");
+        assert_eq!(refusal("[7]").2, "query 0: a query is a JSON object");
+        assert_eq!(refusal(r#"{"op":"State"}x"#).2, "text after the end of the value at byte 14");
+        assert_eq!(refusal(b"{\"op\":\"IntGet\",\"Key\":\"\xff\"}").2, "query 0, field \"Key\": invalid UTF-8 at byte 22");
+        let deep = format!(r#"{{"op":"MapGet","Key":"m","MapKey":{}1"#, "[".repeat(1_000_000));
+        assert_eq!(refusal(deep).2, "query 0, field \"MapKey\": nested too deeply at byte 161");
+        let error = crate::Error::from(answer(b"[{}]", &state(), &Context, &mut Vec::new()).expect_err("refused"));
+        assert_eq!((error.status, &error.details["query"], &error.details["field"]), (crate::Status::Invalid, &0.into(), &"op".into()));
+    }
+}

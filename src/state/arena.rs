@@ -108,7 +108,7 @@ impl Arena {
             is_object: found.is_object,
             close: found.close,
             entries: first..self.starts.len() as u32,
-            slots: self.slots.add(&found.hashes),
+            slots: self.slots.add(&found.starts, &found.hashes),
         }
     }
 
@@ -181,6 +181,14 @@ fn find_entries(
     Ok(())
 }
 
+/// A member of an object in canonical text.
+pub(super) struct Member<'a> {
+    pub(super) ordinal: usize,
+    /// Where its value begins in the text.
+    pub(super) start: usize,
+    pub(super) value: &'a [u8],
+}
+
 /// An object or array in canonical text whose entries can be reached by their ordinal.
 #[derive(Clone)]
 pub(super) struct View<'a> {
@@ -242,21 +250,12 @@ impl<'a> View<'a> {
         &self.text[self.start(ordinal)..self.end(ordinal)]
     }
 
-    /// The name and the value of an object's member.
-    pub(super) fn member(&self, ordinal: usize) -> (&'a [u8], &'a [u8]) {
+    /// The member of an object with this ordinal, and its name.
+    pub(super) fn member(&self, ordinal: usize) -> (&'a [u8], Member<'a>) {
         let name = self.start(ordinal) + 1;
         let length = name_length(&self.text[name..]);
-        (&self.text[name..name + length], self.value(ordinal, length))
-    }
-
-    /// The value of a member whose name has this length.
-    pub(super) fn value(&self, ordinal: usize, name_length: usize) -> &'a [u8] {
-        &self.text[self.value_start(ordinal, name_length)..self.end(ordinal)]
-    }
-
-    /// Where the value of a member begins in the text: behind `"name":`.
-    pub(super) fn value_start(&self, ordinal: usize, name_length: usize) -> usize {
-        self.start(ordinal) + name_length + 3
+        let start = name + length + 2;
+        (&self.text[name..name + length], Member { ordinal, start, value: &self.text[start..self.end(ordinal)] })
     }
 
     /// The text of the entry from its name on, and all that follows.
@@ -264,16 +263,21 @@ impl<'a> View<'a> {
         &self.text[self.start(ordinal) + 1..]
     }
 
-    /// The ordinal of the member with this name.
-    pub(super) fn find(&self, name: &[u8]) -> Option<usize> {
-        let Some((slots, range)) = &self.slots else {
-            return self.seek(name, 0).ok();
+    /// The member with this name.
+    pub(super) fn find(&self, name: &[u8]) -> Option<Member<'a>> {
+        let (ordinal, start) = match &self.slots {
+            Some((slots, range)) => slots.find(range.clone(), name, |start| {
+                let rest = &self.text[start + 1..];
+                // A name ends at the first quote that is not escaped, and none that is looked for ends in half an escape.
+                rest.get(name.len()) == Some(&b'"') && rest.starts_with(name)
+            })?,
+            None => {
+                let ordinal = self.seek(name, 0).ok()?;
+                (ordinal, self.start(ordinal))
+            }
         };
-        slots.find(range.clone(), name, |ordinal| {
-            let rest = self.named(ordinal);
-            // A name ends at the first quote that is not escaped, and none that is looked for ends in half an escape.
-            rest.get(name.len()) == Some(&b'"') && rest.starts_with(name)
-        })
+        let start = start + name.len() + 3;
+        Some(Member { ordinal, start, value: &self.text[start..self.end(ordinal)] })
     }
 
     /// The ordinal of the member with this name, or of the first one behind where it would stand. `from` is known not to be

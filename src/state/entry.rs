@@ -1,6 +1,6 @@
 //! What a name holds once it was changed: a map or a list over what it held before, or a single value.
 
-use super::arena::{Arena, Extent, View};
+use super::arena::{Arena, Extent, Member, View};
 use super::name::{Name, NameRef};
 use super::value::{Value, ValueRef};
 use bytes::Bytes;
@@ -74,6 +74,12 @@ pub(crate) enum Place {
 }
 
 impl Place {
+    /// Where a member of the root has its value.
+    pub(super) fn of(member: &Member<'_>) -> Place {
+        // A text is shorter than 4 GiB.
+        Place::Member { ordinal: member.ordinal as u32, start: member.start as u32 }
+    }
+
     pub(super) fn view(self, arena: &Arena) -> View<'_> {
         match self {
             Place::Root => arena.root(),
@@ -123,8 +129,7 @@ impl Map {
 
     fn in_base(&self, name: &Name) -> Option<ValueRef<'_>> {
         let view = self.base.as_ref()?.view();
-        let ordinal = view.find(name.spelling())?;
-        Some(ValueRef::Text(view.value(ordinal, name.spelling().len())))
+        view.find(name.spelling()).map(|member| ValueRef::Text(member.value))
     }
 
     pub(super) fn get(&self, name: &Name) -> Option<ValueRef<'_>> {
@@ -135,13 +140,34 @@ impl Map {
     }
 
     pub(super) fn set(&mut self, name: &Name, value: Value) {
-        let added = entry_len(name.spelling(), value.len());
-        match self.get(name).map(ValueRef::len) {
+        let after = value.len();
+        let before = match self.changes.insert(name.clone(), Some(value)) {
+            Some(changed) => changed.as_ref().map(Value::len),
+            None => self.in_base(name).map(ValueRef::len),
+        };
+        self.account(name, before, after);
+    }
+
+    /// Sets the entry to what `change` makes of it.
+    pub(super) fn update(&mut self, name: &Name, change: impl FnOnce(Option<ValueRef<'_>>) -> Value) {
+        if let Some(changed) = self.changes.get_mut(name) {
+            let value = change(changed.as_ref().map(Value::as_ref));
+            let (before, after) = (changed.as_ref().map(Value::len), value.len());
+            *changed = Some(value);
+            self.account(name, before, after);
+        } else {
+            let value = change(self.in_base(name));
+            self.set(name, value);
+        }
+    }
+
+    /// Keeps the sums right when an entry that had a value of one length, or was absent, gets one of another.
+    fn account(&mut self, name: &Name, before: Option<usize>, after: usize) {
+        match before {
             Some(before) => self.text -= entry_len(name.spelling(), before),
             None => self.len += 1,
         }
-        self.text += added;
-        self.changes.insert(name.clone(), Some(value));
+        self.text += entry_len(name.spelling(), after);
     }
 
     pub(super) fn remove(&mut self, name: &Name) {
@@ -195,8 +221,9 @@ pub(crate) enum Item<'a> {
 }
 
 impl<'a> Item<'a> {
-    /// What the base holds at `place`, its text being `text`.
-    pub(super) fn of_base(arena: &'a Arena, place: Place, text: &'a [u8]) -> Item<'a> {
+    /// What a member of the base's root holds.
+    pub(super) fn of_member(arena: &'a Arena, member: &Member<'a>) -> Item<'a> {
+        let (place, text) = (Place::of(member), member.value);
         match text.first() {
             Some(b'{') => Item::Map(MapRef::Base { arena, place, text }),
             Some(b'[') => Item::List(ListRef::Base { arena, place, text }),
@@ -243,9 +270,7 @@ impl<'a> MapRef<'a> {
         {
             return change.as_ref().map(Value::as_ref);
         }
-        let view = self.view()?;
-        let ordinal = view.find(name.0)?;
-        Some(ValueRef::Text(view.value(ordinal, name.0.len())))
+        self.view()?.find(name.0).map(|member| ValueRef::Text(member.value))
     }
 }
 

@@ -1,8 +1,8 @@
 //! A base and the changes since, in order, as one.
 
 use super::State;
-use super::arena::View;
-use super::entry::{Item, MapRef, Place};
+use super::arena::{Member, View};
+use super::entry::{Item, MapRef};
 use super::name::{Name, NameRef};
 use super::value::{Value, ValueRef};
 use crate::json::compare_names;
@@ -25,8 +25,8 @@ struct Merge<'a, V> {
 }
 
 enum Merged<'a, V> {
-    /// An unchanged member of the base: ordinal, name, value.
-    Base(usize, &'a [u8], &'a [u8]),
+    /// An unchanged member of the base, and its name.
+    Base(&'a [u8], Member<'a>),
     Changed(&'a Name, &'a V),
 }
 
@@ -50,13 +50,13 @@ impl<'a, V> Iterator for Merge<'a, V> {
         if let Some(view) = &self.base
             && self.next < view.len()
         {
-            let (name, value) = view.member(self.next);
+            let (name, member) = view.member(self.next);
             let order = changed.map_or(Ordering::Less, |(change, _)| compare_names(name, change.spelling()));
             if order != Ordering::Greater {
                 self.next += 1;
             }
             if order == Ordering::Less {
-                return Some(Merged::Base(self.next - 1, name, value));
+                return Some(Merged::Base(name, member));
             }
         }
         self.changes.as_mut()?.next().map(|(name, change)| Merged::Changed(name, change))
@@ -68,7 +68,7 @@ impl<'a> MapRef<'a> {
     pub(crate) fn entries(self, from: From<'_>) -> impl Iterator<Item = (&'a [u8], ValueRef<'a>)> {
         let changes = if let MapRef::Changed(map) = self { Some(&map.changes) } else { None };
         Merge::new(self.view(), changes, from).filter_map(|merged| match merged {
-            Merged::Base(_, name, value) => Some((name, ValueRef::Text(value))),
+            Merged::Base(name, member) => Some((name, ValueRef::Text(member.value))),
             Merged::Changed(name, change) => change.as_ref().map(|value| (name.spelling(), Value::as_ref(value))),
         })
     }
@@ -77,12 +77,8 @@ impl<'a> MapRef<'a> {
 impl State {
     /// The names in order, each with its spelling and what it holds.
     pub(crate) fn items(&self, from: From<'_>) -> impl Iterator<Item = (&[u8], Item<'_>)> {
-        let view = self.base.root();
-        Merge::new(Some(view.clone()), Some(&self.names), from).filter_map(move |merged| match merged {
-            Merged::Base(ordinal, name, value) => {
-                let place = Place::Member { ordinal: ordinal as u32, start: view.value_start(ordinal, name.len()) as u32 };
-                Some((name, Item::of_base(&self.base, place, value)))
-            }
+        Merge::new(Some(self.base.root()), Some(&self.names), from).filter_map(|merged| match merged {
+            Merged::Base(name, member) => Some((name, Item::of_member(&self.base, &member))),
             Merged::Changed(name, entry) => Item::of_entry(entry).map(|item| (name.spelling(), item)),
         })
     }

@@ -18,7 +18,7 @@ pub(crate) use write::Hashing;
 
 use crate::json::{JsonError, canonical, repair_utf8};
 use crate::ops::{Action, Op};
-use arena::{Arena, Extent};
+use arena::{Arena, Extent, Member};
 use bytes::Bytes;
 use entry::{Base, List, Map, Place, entry_len};
 use imbl::OrdMap;
@@ -121,16 +121,12 @@ impl State {
         {
             return Item::of_entry(entry);
         }
-        let (place, text) = self.in_base(name)?;
-        Some(Item::of_base(&self.base, place, text))
+        self.in_base(name).map(|member| Item::of_member(&self.base, &member))
     }
 
-    /// Where the base has a name's value.
-    fn in_base(&self, name: NameRef<'_>) -> Option<(Place, &[u8])> {
-        let root = self.base.root();
-        let ordinal = root.find(name.0)?;
-        let start = root.value_start(ordinal, name.0.len());
-        Some((Place::Member { ordinal: ordinal as u32, start: start as u32 }, root.value(ordinal, name.0.len())))
+    /// What the base has at a name.
+    fn in_base(&self, name: NameRef<'_>) -> Option<Member<'_>> {
+        self.base.root().find(name.0)
     }
 
     fn apply_one(&mut self, name: &Name, action: &Action) {
@@ -147,8 +143,7 @@ impl State {
             }
             Action::SetEntry(key, value) => self.edit(name, true, Entry::as_map, |map| map.set(key, value.clone())),
             Action::ComputeEntry { key, arithmetic, creates } => self.edit(name, *creates, Entry::as_map, |map| {
-                let before = map.get(key).map_or(0, ValueRef::as_integer);
-                map.set(key, Value::Integer(arithmetic.of(before)));
+                map.update(key, |before| Value::Integer(arithmetic.of(before.map_or(0, ValueRef::as_integer))));
             }),
             Action::RemoveEntry(key) => {
                 // Without this look, removing what is not there would put the map into the overlay.
@@ -180,9 +175,11 @@ impl State {
             return;
         }
         let found = self.in_base(NameRef(name.spelling()));
-        let before = found.map_or((false, 0, 0), |(_, text)| (true, text.len(), 0));
+        let before = found.as_ref().map_or((false, 0, 0), |member| (true, member.value.len(), 0));
         let mut entry = match found {
-            Some((place, text)) if matches!(text.first(), Some(b'{' | b'[')) => Base { arena: Arc::clone(&self.base), place }.into_entry(),
+            Some(member) if matches!(member.value.first(), Some(b'{' | b'[')) => {
+                Base { arena: Arc::clone(&self.base), place: Place::of(&member) }.into_entry()
+            }
             _ => Entry::Removed,
         };
         if let Some(kind) = as_kind(&mut entry, create) {
@@ -196,13 +193,13 @@ impl State {
         let after = (true, entry.len(), entry.weight());
         let before = match self.names.insert(name.clone(), entry) {
             Some(entry) => (entry.is_present(), entry.len(), entry.weight()),
-            None => self.in_base(NameRef(name.spelling())).map_or((false, 0, 0), |(_, text)| (true, text.len(), 0)),
+            None => self.in_base(NameRef(name.spelling())).map_or((false, 0, 0), |member| (true, member.value.len(), 0)),
         };
         self.account(name, before, after);
     }
 
     fn remove(&mut self, name: &Name) {
-        let in_base = self.in_base(NameRef(name.spelling())).map(|(_, text)| text.len());
+        let in_base = self.in_base(NameRef(name.spelling())).map(|member| member.value.len());
         let replaced = match in_base {
             Some(_) => self.names.insert(name.clone(), Entry::Removed),
             None => self.names.remove(name),

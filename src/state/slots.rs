@@ -1,4 +1,4 @@
-//! A hash index of names that are kept elsewhere: one number of 32 bits for each.
+//! A hash index of names that stand in a text.
 
 use foldhash::fast::RandomState;
 use std::hash::BuildHasher;
@@ -15,13 +15,20 @@ pub(super) fn hash(hasher: &Hasher, name: &[u8]) -> u64 {
 }
 
 /// The slots of several tables, one after the other, each with open addressing at three quarters full.
-///
-/// A slot is 0 if it is free. Otherwise its low bits, as many as the table's ordinals need, hold an ordinal + 1, and what is left
-/// above them holds bits of the hash, so that a name is hardly ever compared in vain: each comparison is a cache miss.
 #[derive(Debug)]
 pub(super) struct Slots {
     hasher: Hasher,
-    slots: Vec<u32>,
+    slots: Vec<Slot>,
+}
+
+/// One name.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    /// Where the name's entry begins in the text, so that the text is at hand without another look.
+    start: u32,
+    /// 0 if the slot is free. Otherwise the low bits, as many as the table's ordinals need, hold an ordinal + 1, and what is left
+    /// above them holds bits of the hash, so that a name is hardly ever compared in vain: each comparison is a cache miss.
+    tag: u32,
 }
 
 impl Slots {
@@ -34,28 +41,28 @@ impl Slots {
         self.hasher.clone()
     }
 
-    /// Adds a table for names with these hashes, in the order of their ordinals. The range is empty where none is needed.
-    pub(super) fn add(&mut self, hashes: &[u64]) -> Range<u32> {
+    /// Adds a table for names with these starts and hashes, in the order of their ordinals. The range is empty where none is needed.
+    pub(super) fn add(&mut self, starts: &[u32], hashes: &[u64]) -> Range<u32> {
         let first = self.slots.len();
         if hashes.len() < FEWEST {
             return first as u32..first as u32;
         }
-        self.slots.resize(first + hashes.len() + hashes.len() / 3 + 1, 0);
+        self.slots.resize(first + hashes.len() + hashes.len() / 3 + 1, Slot::default());
         let table = &mut self.slots[first..];
         let bits = ordinal_bits(table.len());
-        for (ordinal, &hash) in hashes.iter().enumerate() {
+        for (ordinal, (&start, &hash)) in starts.iter().zip(hashes).enumerate() {
             let mut place = home(hash, table.len());
-            while table[place] != 0 {
+            while table[place].tag != 0 {
                 place = if place + 1 == table.len() { 0 } else { place + 1 };
             }
-            table[place] = fingerprint(hash, bits) | (ordinal as u32 + 1);
+            table[place] = Slot { start, tag: fingerprint(hash, bits) | (ordinal as u32 + 1) };
         }
         first as u32..self.slots.len() as u32
     }
 
-    /// The ordinal of `name` in the table at `range`, where `is_name` tells whether an ordinal is that of the name.
+    /// The ordinal and the start of `name` in the table at `range`, where `is_name` tells whether the name stands at a start.
     #[inline]
-    pub(super) fn find(&self, range: Range<u32>, name: &[u8], is_name: impl Fn(usize) -> bool) -> Option<usize> {
+    pub(super) fn find(&self, range: Range<u32>, name: &[u8], is_name: impl Fn(usize) -> bool) -> Option<(usize, usize)> {
         let table = &self.slots[range.start as usize..range.end as usize];
         let hash = hash(&self.hasher, name);
         let bits = ordinal_bits(table.len());
@@ -63,10 +70,10 @@ impl Slots {
         let fingerprint = fingerprint(hash, bits);
         let mut place = home(hash, table.len());
         // A quarter of the slots is free, so that this ends.
-        while table[place] != 0 {
-            let ordinal = (table[place] & mask) as usize - 1;
-            if table[place] & !mask == fingerprint && is_name(ordinal) {
-                return Some(ordinal);
+        while table[place].tag != 0 {
+            let Slot { start, tag } = table[place];
+            if tag & !mask == fingerprint && is_name(start as usize) {
+                return Some(((tag & mask) as usize - 1, start as usize));
             }
             place = if place + 1 == table.len() { 0 } else { place + 1 };
         }
@@ -101,24 +108,25 @@ mod tests {
         let names: Vec<String> = (0..5000).map(|number| format!("name/{number}")).collect();
         let mut slots = Slots::new();
         let hashes: Vec<u64> = names.iter().map(|name| hash(&slots.hasher(), name.as_bytes())).collect();
-        let few = slots.add(&hashes[..FEWEST - 1]);
+        let starts: Vec<u32> = (0..5000).map(|ordinal| ordinal * 20).collect();
+        let few = slots.add(&starts[..FEWEST - 1], &hashes[..FEWEST - 1]);
         assert!(few.is_empty());
-        let some = slots.add(&hashes[..FEWEST]);
-        let all = slots.add(&hashes);
+        let some = slots.add(&starts[..FEWEST], &hashes[..FEWEST]);
+        let all = slots.add(&starts, &hashes);
+        let find = |range: &Range<u32>, name: &str| slots.find(range.clone(), name.as_bytes(), |start| names[start / 20] == name);
         for (ordinal, name) in names.iter().enumerate() {
-            assert_eq!(slots.find(all.clone(), name.as_bytes(), |found| names[found] == *name), Some(ordinal));
-            let expected = (ordinal < FEWEST).then_some(ordinal);
-            assert_eq!(slots.find(some.clone(), name.as_bytes(), |found| names[found] == *name), expected);
+            assert_eq!(find(&all, name), Some((ordinal, ordinal * 20)));
+            assert_eq!(find(&some, name), (ordinal < FEWEST).then_some((ordinal, ordinal * 20)));
         }
-        assert_eq!(slots.find(all, b"name/5000", |found| names[found] == "name/5000"), None);
+        assert_eq!(slots.find(all, b"name/5000", |_| false), None);
     }
 
     #[test]
     fn names_that_collide_in_every_bit_are_told_apart() {
         let mut slots = Slots::new();
-        let range = slots.add(&[7; 40]);
+        let range = slots.add(&[0; 40], &[7; 40]);
         let table = &slots.slots[range.start as usize..range.end as usize];
-        let mut ordinals: Vec<u32> = table.iter().filter(|&&slot| slot != 0).map(|slot| (slot & 63) - 1).collect();
+        let mut ordinals: Vec<u32> = table.iter().filter(|slot| slot.tag != 0).map(|slot| (slot.tag & 63) - 1).collect();
         ordinals.sort_unstable();
         assert_eq!(ordinals, (0..40).collect::<Vec<u32>>());
     }
