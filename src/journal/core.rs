@@ -98,6 +98,8 @@ pub struct Core {
     ended: watch::Sender<bool>,
     /// The committer has ended.
     stopped: watch::Sender<bool>,
+    /// The log was told that the rollup is gone or too old, and that this replica may not put it back.
+    pub was_loss_told: AtomicBool,
     /// Maintenance is at work.
     pub is_maintained: AtomicBool,
     pub figures: Figures,
@@ -129,6 +131,7 @@ impl Core {
             is_closing: AtomicBool::new(false),
             ended: watch::Sender::new(false),
             stopped: watch::Sender::new(false),
+            was_loss_told: AtomicBool::new(false),
             is_maintained: AtomicBool::new(false),
             figures: Figures::default(),
         }

@@ -5,8 +5,8 @@
 //! so far past `expires` that it would be void. Then it is applied if it was folded, which shows as its writer's last
 //! folded key (a writer sends nothing while one is open), and failed otherwise.
 //!
-//! `journal.md` waits for `expires` + D + S in every case; here a segment that is listed in time is settled at once,
-//! for the reason above. It spares the callers of a lost answer most of half a minute.
+//! The protocol would be sound if the first case waited as well; settling it at once spares the callers of a lost answer most
+//! of half a minute (docs/guarantees.md, "Two choices").
 
 use super::key::SegmentKey;
 use super::listing::Listing;

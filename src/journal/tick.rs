@@ -334,6 +334,9 @@ async fn read_legacy(core: &Arc<Core>) -> Result<Option<State>, Error> {
 async fn write_forward(core: &Arc<Core>, listing: &Listing, found: Option<ETag>) -> Result<News, Error> {
     let requests = &core.replica.requests;
     if core.replica.settings.read_only {
+        if core.was_loss_told.swap(true, Ordering::Relaxed) {
+            return Ok(News::Same);
+        }
         tracing::error!(
             namespace = core.name,
             object = core.places.rollup,
