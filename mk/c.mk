@@ -1,5 +1,5 @@
 # The C side that is not generated: builder, readers and loader as one small archive, the examples, and their tests.
-# Needs from mk/lib.mk: $(BUILD)/lib/libopjournal.so (any profile) for what runs against the library.
+# Needs from mk/lib.mk: the shared library (any profile) for what runs against the library.
 
 BUILD ?= build
 CC ?= cc
@@ -18,6 +18,7 @@ C_HEADERS := include/opjournal.h $(addprefix $(C_ROOM)/,opjournal_builder.h opjo
 C_PARTS := opjournal_builder opjournal_result opjournal_dl json_text
 C_ARCHIVE := $(BUILD)/lib/libopjournal_c.a
 C_DL_LIBS := $(if $(filter Darwin,$(shell uname -s)),,-ldl)
+C_SHARED := $(BUILD)/lib/libopjournal.$(if $(filter Darwin,$(shell uname -s)),dylib,so)
 C_EXAMPLES := $(addprefix $(C_BUILD)/examples/,counter events demo dlopen)
 
 # The shared library is looked for where it was built, from wherever the program is started.
@@ -36,13 +37,13 @@ $(C_ARCHIVE): $(patsubst %,$(C_BUILD)/%.o,$(C_PARTS))
 	rm -f $@
 	$(AR) rcs $@ $^
 
-# Which profile is wanted is for the caller to say, so nothing of Rust is built from here.
-$(BUILD)/lib/libopjournal.so:
-	@echo "$@ is not there: run 'make lib' or 'make lib PROFILE=dev' first" >&2; exit 1
+# Built where it is missing, and left alone where it is there: which profile, and whether it is stale, is for who says `make lib`.
+$(C_SHARED): $(if $(wildcard $(C_SHARED)),,lib)
+	@test -e $@
 
 c-examples: $(C_EXAMPLES)
 
-$(C_BUILD)/examples/%: $(C_ROOM)/examples/%.c $(C_HEADERS) $(C_ARCHIVE) | $(BUILD)/lib/libopjournal.so
+$(C_BUILD)/examples/%: $(C_ROOM)/examples/%.c $(C_HEADERS) $(C_ARCHIVE) | $(C_SHARED)
 	@mkdir -p $(@D)
 	$(CC) $(C_STANDARD) $(C_WARNINGS) $(CFLAGS) $(C_INCLUDES) $< $(C_LINK) -o $@
 
@@ -97,12 +98,12 @@ $(C_CHECKED_PARTS): $(C_BUILD)/tests/examples/%.o: $(C_ROOM)/%.c $(C_HEADERS) $(
 	@mkdir -p $(@D)
 	$(CC) $(C_STANDARD) $(C_WARNINGS) $(C_SANITIZERS) $(C_INCLUDES) -c $< -o $@
 
-$(C_BUILD)/tests/examples/%: $(C_ROOM)/examples/%.c $(C_CHECKED_PARTS) | $(BUILD)/lib/libopjournal.so
+$(C_BUILD)/tests/examples/%: $(C_ROOM)/examples/%.c $(C_CHECKED_PARTS) | $(C_SHARED)
 	$(CC) $(C_STANDARD) $(C_WARNINGS) $(C_SANITIZERS) $(C_INCLUDES) $< $(C_CHECKED_PARTS) \
 	    -L$(BUILD)/lib -Wl,-rpath,$(abspath $(BUILD)/lib) -lopjournal $(C_DL_LIBS) -o $@
 
 $(C_BUILD)/tests/examples/dlopen: $(C_ROOM)/examples/dlopen.cpp $(C_CHECKED_PARTS)
 	$(CXX) $(CXX_STANDARD) $(C_WARNINGS) $(C_SANITIZERS) $(C_INCLUDES) $< $(C_CHECKED_PARTS) $(C_DL_LIBS) -o $@
 
-test-c-examples: $(C_CHECKED) $(BUILD)/lib/libopjournal.so
-	sh $(C_ROOM)/tests/examples_test.sh $(C_BUILD)/tests/examples $(BUILD)/lib
+test-c-examples: $(C_CHECKED) $(C_SHARED)
+	sh $(C_ROOM)/tests/examples_test.sh $(C_BUILD)/tests/examples $(C_SHARED)

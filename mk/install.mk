@@ -1,5 +1,6 @@
 # make install [PREFIX=/usr/local] [DESTDIR=] [LIBDIR=$(PREFIX)/lib] [INCLUDEDIR=$(PREFIX)/include], make uninstall,
-# and the pkg-config files of the build tree. Installing builds nothing of Rust: run `make lib` first, then this as root if need be.
+# and the pkg-config files of the build tree. What is installed is what stands in $(BUILD)/lib, so `make lib` as a user and then
+# `make install` as root leaves nothing of root's behind.
 
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
@@ -71,5 +72,5 @@ $(BUILD)/lib/pkgconfig/%.pc: bindings/c/%.pc.in mk/install.mk Cargo.toml $(C_ARC
 	@mkdir -p $(@D)
 	$(call fill,$(CURDIR),$(abspath $(BUILD)/lib),$(CURDIR)/include,-Wl$(comma)-rpath$(comma)$(abspath $(BUILD)/lib) , -I$(CURDIR)/bindings/c) < $< > $@
 
-test-install: $(BUILD)/lib/libopjournal.so $(C_ARCHIVE)
+test-install: $(C_SHARED) $(C_ARCHIVE)
 	MAKE='$(MAKE)' CC='$(CC)' CXX='$(CXX)' sh bindings/c/tests/install_test.sh '$(abspath $(BUILD))'

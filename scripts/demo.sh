@@ -93,14 +93,16 @@ live() {
     read -r word _ _ found <"$work/$name.log"
     [ "$word" = start ] || fail_all "$name began with '$word'"
     case $found in
-    "$acknowledged") echo "  $name: its successor found all of them, and not the one that was on its way; it wrote the rest" ;;
-    $((acknowledged + 1))) echo "  $name: its successor found all of them, and the one that was on its way; it wrote the rest" ;;
+    "$acknowledged") echo "  $name: its successor found all of them and no other, and wrote the rest" ;;
+    $((acknowledged + 1))) echo "  $name: its successor found all of them and one more, whose answer never came, and wrote the rest" ;;
     *) fail_all "$name had $acknowledged batches acknowledged, and its successor found $found" ;;
     esac
 }
 
 echo "One namespace on $store; a Go writer and a C writer of $batches batches each, and a C++ reader that waits for $total."
-start reader "$work/reader.log" "$build/c/examples/dlopen" -lib "$build/lib/libopjournal.so.0"
+library=$build/lib/libopjournal.so.0
+[ -e "$library" ] || library=$build/lib/libopjournal.0.dylib
+start reader "$work/reader.log" "$build/c/examples/dlopen" -lib "$library"
 reader=$pid
 live go $((batches / 3)) "$build/go/opjournal-demo" &
 go_life=$!

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Runs the examples against the library on a directory store. Arguments: where the examples are, where libopjournal.so is.
+# Runs the examples against the library on a directory store. Arguments: where the examples are, the shared library.
 set -eu
 
 examples=$1
-library=$(cd "$2" && pwd)/libopjournal.so
+library=$(cd "$(dirname "$2")" && pwd)/$(basename "$2")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/store"
