@@ -1,0 +1,282 @@
+/*
+ * One replica, for `make bench`: a process that does what standard input says with the shared library as it is installed,
+ * and measures it. Times are nanoseconds, memory is bytes; each command is answered by one line of JSON.
+ *
+ *     replica CONFIG                       opens a journal, and answers {}
+ *
+ *     open NAMESPACE                       opens a namespace, once: {"wall","cpu"}
+ *     memory                               {"resident","peak"}
+ *     get NAMESPACE ENTRIES COUNT STRIDE   COUNT MapGets; STRIDE 1: at random, 0: always the same key. {"wall"} of one call
+ *     apply NAMESPACE ENTRIES COUNT OPS    COUNT batches of OPS ops, one after the other: {"walls":[...]}
+ *     flush NAMESPACE COUNT                COUNT Flushes, one after the other: {"walls":[...],"cpus":[...]}
+ *     callers NAMESPACE ENTRIES N MS       N callers, each with one op at a time, for MS milliseconds: {"ops","wall","cpu"}
+ *     stats                                the answer of opjournal_stats
+ *
+ * Ops are MapSets of entries that are drawn at random. Any failure ends the process with a message and status 1.
+ */
+#include "opjournal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MAP "objects"
+#define MOST_NAMESPACES 8
+#define MOST_CALLERS 1024
+/* One MapSet as text takes less. */
+#define OP_BYTES 160
+/* What the library still does after a call returned is counted as well, if it is done within this time. */
+#define AFTERMATH_MS 20
+
+static opjournal_journal journal;
+static struct {
+    char name[64];
+    opjournal_namespace handle;
+} namespaces[MOST_NAMESPACES];
+static int namespace_count;
+static opjournal_buffer answer;
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "replica: %s\n", what);
+    exit(1);
+}
+
+static void check(opjournal_status status, const char *what, const opjournal_buffer *result)
+{
+    if (status != OPJOURNAL_OK) {
+        fprintf(stderr, "replica: %s: %s %s\n", what, opjournal_status_name(status), result->data ? result->data : "");
+        exit(1);
+    }
+}
+
+static int64_t now(clockid_t clock)
+{
+    struct timespec time;
+    clock_gettime(clock, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static int64_t wall(void)
+{
+    return now(CLOCK_MONOTONIC);
+}
+
+static int64_t cpu(void)
+{
+    return now(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+static void rest(int64_t ms)
+{
+    struct timespec time = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+    nanosleep(&time, NULL);
+}
+
+/* SplitMix64. */
+static uint64_t draw(void)
+{
+    static uint64_t state;
+    if (state == 0)
+        state = (uint64_t)wall();
+    uint64_t mixed = state += 0x9e3779b97f4a7c15u;
+    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9u;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebu;
+    return mixed ^ (mixed >> 31);
+}
+
+static opjournal_namespace find(const char *name)
+{
+    for (int index = 0; index < namespace_count; index++)
+        if (strcmp(namespaces[index].name, name) == 0)
+            return namespaces[index].handle;
+    fail("a namespace that was not opened");
+    return 0;
+}
+
+static void open_namespace(const char *name)
+{
+    if (namespace_count == MOST_NAMESPACES)
+        fail("too many namespaces");
+    int64_t begun = wall(), worked = cpu();
+    opjournal_status status = opjournal_namespace_open(journal, name, strlen(name), 120000, &namespaces[namespace_count].handle, &answer);
+    int64_t took = wall() - begun;
+    check(status, "opjournal_namespace_open", &answer);
+    rest(AFTERMATH_MS);
+    snprintf(namespaces[namespace_count++].name, sizeof namespaces[0].name, "%s", name);
+    printf("{\"wall\":%" PRId64 ",\"cpu\":%" PRId64 "}\n", took, cpu() - worked);
+}
+
+/* A line such as "Rss:   1234 kB" of a file of /proc, in bytes. */
+static int64_t kilobytes(const char *path, const char *label)
+{
+    char line[256];
+    long long found = -1;
+    FILE *file = fopen(path, "r");
+    if (!file)
+        fail("cannot read /proc");
+    while (found < 0 && fgets(line, sizeof line, file))
+        if (strncmp(line, label, strlen(label)) == 0)
+            found = atoll(line + strlen(label));
+    fclose(file);
+    if (found < 0)
+        fail("/proc does not tell the memory");
+    return (int64_t)found * 1024;
+}
+
+static void memory(void)
+{
+    printf("{\"resident\":%" PRId64 ",\"peak\":%" PRId64 "}\n", kilobytes("/proc/self/smaps_rollup", "Rss:"),
+           kilobytes("/proc/self/status", "VmHWM:"));
+}
+
+static void get(opjournal_namespace ns, uint64_t entries, int64_t count, int64_t stride)
+{
+    char query[] = "{\"op\":\"MapGet\",\"Key\":\"" MAP "\",\"MapKey\":\"object/00000000\"}";
+    char *end = strrchr(query, '"');
+    static const char found[] = "{\"found\":true,";
+    int64_t begun = wall();
+    for (int64_t index = 0; index < count; index++) {
+        uint64_t number = stride ? draw() % entries : entries / 2;
+        /* The digits at their places: snprintf would take longer than the query. */
+        for (char *digit = end - 1; digit > end - 9; digit--, number /= 10)
+            *digit = (char)('0' + number % 10);
+        opjournal_status status = opjournal_query(ns, query, sizeof query - 1, &answer);
+        if (status != OPJOURNAL_OK || memcmp(answer.data, found, sizeof found - 1) != 0) {
+            check(status, "opjournal_query", &answer);
+            fail("an entry is not there");
+        }
+    }
+    printf("{\"wall\":%.1f}\n", (double)(wall() - begun) / (double)count);
+}
+
+static size_t write_op(char *out, uint64_t entries)
+{
+    return (size_t)snprintf(out, OP_BYTES,
+                            "{\"op\":\"MapSet\",\"Key\":\"" MAP "\",\"MapKey\":\"object/%08" PRIu64 "\",\"Value\":\"%016" PRIx64 "%016" PRIx64
+                            "%014" PRIx64 "\"}",
+                            draw() % entries, draw(), draw(), draw() >> 8);
+}
+
+static void apply(opjournal_namespace ns, uint64_t entries, int64_t count, int64_t ops)
+{
+    char *batch = malloc((size_t)ops * OP_BYTES + 2);
+    if (!batch)
+        fail("no memory");
+    printf("{\"walls\":[");
+    for (int64_t index = 0; index < count; index++) {
+        size_t len = 0;
+        for (int64_t op = 0; op < ops; op++) {
+            batch[len++] = op ? ',' : '[';
+            len += write_op(batch + len, entries);
+        }
+        batch[len++] = ']';
+        int64_t begun = wall();
+        opjournal_status status = opjournal_apply(ns, batch, len, OPJOURNAL_TIMEOUT_DEFAULT, &answer);
+        int64_t took = wall() - begun;
+        check(status, "opjournal_apply", &answer);
+        printf("%s%" PRId64, index ? "," : "", took);
+    }
+    printf("]}\n");
+    free(batch);
+}
+
+static void flush(opjournal_namespace ns, int64_t count)
+{
+    int64_t *walls = malloc(2 * (size_t)count * sizeof *walls), *cpus = walls + count;
+    if (!walls)
+        fail("no memory");
+    for (int64_t index = 0; index < count; index++) {
+        int64_t begun = wall(), worked = cpu();
+        opjournal_status status = opjournal_flush(ns, OPJOURNAL_TIMEOUT_DEFAULT, &answer);
+        walls[index] = wall() - begun;
+        check(status, "opjournal_flush", &answer);
+        rest(AFTERMATH_MS);
+        cpus[index] = cpu() - worked;
+    }
+    printf("{\"walls\":[");
+    for (int64_t index = 0; index < count; index++)
+        printf("%s%" PRId64, index ? "," : "", walls[index]);
+    printf("],\"cpus\":[");
+    for (int64_t index = 0; index < count; index++)
+        printf("%s%" PRId64, index ? "," : "", cpus[index]);
+    printf("]}\n");
+    free(walls);
+}
+
+static void submit(opjournal_namespace ns, opjournal_queue queue, uint64_t entries)
+{
+    char op[OP_BYTES];
+    check(opjournal_apply_async(ns, queue, 0, op, write_op(op, entries), OPJOURNAL_TIMEOUT_DEFAULT, &answer), "opjournal_apply_async", &answer);
+}
+
+/* Callers that each submit their next op when they hear of the last one. */
+static void callers(opjournal_namespace ns, uint64_t entries, int64_t count, int64_t ms)
+{
+    static opjournal_completion done[MOST_CALLERS];
+    opjournal_queue queue;
+    if (count > MOST_CALLERS)
+        fail("too many callers");
+    check(opjournal_queue_open((uint32_t)count, &queue, &answer), "opjournal_queue_open", &answer);
+    for (int64_t index = 0; index < count; index++)
+        submit(ns, queue, entries);
+    int64_t waiting = count, acknowledged = 0, begun = wall(), worked = cpu(), took = 0, work = 0;
+    while (waiting > 0) {
+        size_t ready = 0;
+        check(opjournal_queue_wait(queue, done, MOST_CALLERS, OPJOURNAL_TIMEOUT_NEVER, &ready), "opjournal_queue_wait", &answer);
+        for (size_t index = 0; index < ready; index++) {
+            check(done[index].status, "a batch", &done[index].result);
+            opjournal_buffer_free(&done[index].result);
+        }
+        waiting -= (int64_t)ready;
+        if (took > 0)
+            continue;
+        acknowledged += (int64_t)ready;
+        if (wall() - begun >= ms * 1000000) {
+            took = wall() - begun;
+            work = cpu() - worked;
+            continue;
+        }
+        for (size_t index = 0; index < ready; index++, waiting++)
+            submit(ns, queue, entries);
+    }
+    check(opjournal_queue_close(queue), "opjournal_queue_close", &answer);
+    printf("{\"ops\":%" PRId64 ",\"wall\":%" PRId64 ",\"cpu\":%" PRId64 "}\n", acknowledged, took, work);
+}
+
+int main(int argc, char **argv)
+{
+    char line[256], command[16], name[64];
+    if (argc != 2)
+        fail("usage: replica CONFIG");
+    check(opjournal_open(argv[1], strlen(argv[1]), &journal, &answer), "opjournal_open", &answer);
+    printf("{}\n");
+    fflush(stdout);
+    while (fgets(line, sizeof line, stdin)) {
+        int64_t a = 0, b = 0, c = 0;
+        int words = sscanf(line, "%15s %63s %" SCNd64 " %" SCNd64 " %" SCNd64, command, name, &a, &b, &c);
+        if (words == 2 && strcmp(command, "open") == 0)
+            open_namespace(name);
+        else if (words == 1 && strcmp(command, "memory") == 0)
+            memory();
+        else if (words == 5 && strcmp(command, "get") == 0 && a > 0 && b > 0)
+            get(find(name), (uint64_t)a, b, c);
+        else if (words == 5 && strcmp(command, "apply") == 0 && a > 0 && b > 0 && c > 0)
+            apply(find(name), (uint64_t)a, b, c);
+        else if (words == 3 && strcmp(command, "flush") == 0 && a > 0)
+            flush(find(name), a);
+        else if (words == 5 && strcmp(command, "callers") == 0 && a > 0 && b > 0)
+            callers(find(name), (uint64_t)a, b, c);
+        else if (words == 1 && strcmp(command, "stats") == 0) {
+            check(opjournal_stats(journal, &answer), "opjournal_stats", &answer);
+            printf("%s\n", answer.data);
+        } else
+            fail("an unknown command");
+        fflush(stdout);
+    }
+    check(opjournal_close(journal, OPJOURNAL_TIMEOUT_DEFAULT, &answer), "opjournal_close", &answer);
+    opjournal_buffer_free(&answer);
+    return 0;
+}

@@ -1,0 +1,329 @@
+#!/usr/bin/env python3
+"""`make bench`: measures what docs/performance.md promises, and prints one table.
+
+Started with a MinIO in its environment (tests/servers/minio.sh run -- benches/journal/run.py). Everything is measured from the
+outside: replicas are processes of their own (benches/journal/replica.c) that use the shared library as it is installed.
+
+Ends with 0 where everything could be measured, also where something is over its bar; the table says so then.
+"""
+
+import argparse
+import contextlib
+import datetime
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+DOCUMENT = os.path.join(ROOT, "docs", "performance.md")
+TABLE_BEGINS = "<!-- The table of `make bench-record`: begin -->\n"
+TABLE_ENDS = "<!-- end -->\n"
+
+MAP = "objects"
+CALLERS = 256
+OPS = 1000
+
+# No tick but those that are asked for, and no fold: a measurement should not hold the work of another one.
+QUIET = {"sync_interval_ms": 24 * 60 * 60 * 1000}
+
+MICROSECOND, MILLISECOND, SECOND = 1e3, 1e6, 1e9
+
+
+class Child:
+    """A process that answers each line with a line."""
+
+    def __init__(self, *command):
+        self.command = command
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.command[0]} ended with status {self.process.wait()}")
+        return line
+
+    def ask(self, question):
+        self.process.stdin.write(question + "\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *failure):
+        if failure[0]:
+            self.process.kill()
+        self.process.stdin.close()
+        self.process.stdout.close()
+        status = self.process.wait()
+        if status and not failure[0]:
+            raise RuntimeError(f"{self.command[0]} ended with status {status}")
+
+
+class Replica(Child):
+    def __init__(self, programs, config):
+        super().__init__(os.path.join(programs, "replica"), json.dumps(config))
+        self.answer()
+
+    def do(self, *words):
+        return json.loads(self.ask(" ".join(str(word) for word in words)))
+
+    def requests(self):
+        return self.do("stats")["requests"]
+
+
+class Table:
+    def __init__(self):
+        self.rows = []
+
+    def at_most(self, name, value, unit, bar):
+        self.add(name, value, unit, bar, value <= bar, "at most")
+
+    def at_least(self, name, value, unit, bar):
+        self.add(name, value, unit, bar, value >= bar, "at least")
+
+    def add(self, name, value, unit, bar, is_ok, sense):
+        bar_text = f"{sense} {number(bar)}{unit}"
+        ratio = f"{value / bar:.2f}" if bar else ""
+        self.rows.append((name, number(value) + unit, bar_text, ratio, "ok" if is_ok else "OVER"))
+        self.show()
+
+    def told(self, name, value, unit):
+        """A figure without a bar."""
+        self.rows.append((name, number(value) + unit, "", "", ""))
+        self.show()
+
+    def show(self):
+        name, value, bar, ratio, verdict = self.rows[-1]
+        print(f"  {name}: {value} {f'({bar}: {verdict})' if bar else ''}".rstrip(), file=sys.stderr, flush=True)
+
+    def over(self):
+        return sum(row[4] == "OVER" for row in self.rows)
+
+    def text(self):
+        rows = [("figure", "measured", "bar", "measured / bar", ""), *self.rows]
+        widths = [max(len(row[column]) for row in rows) for column in range(5)]
+        lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in rows]
+        lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+        return "\n".join(lines) + "\n"
+
+
+def number(value):
+    if float(value).is_integer():
+        return f"{int(value):,}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def phase(name):
+    print(f"{name} ...", file=sys.stderr, flush=True)
+
+
+class Bench:
+    def __init__(self, programs, entries, directory, effort):
+        self.programs = programs
+        self.entries = entries
+        self.more = 5 * entries
+        self.effort = effort
+        self.table = Table()
+        self.file = {"store": f"file://{directory}", **QUIET}
+        self.s3 = {
+            "store": f"s3://{os.environ['OPJOURNAL_TEST_BUCKET']}/bench",
+            "endpoint": os.environ["OPJOURNAL_TEST_ENDPOINT"],
+            "force_path_style": True,
+            **QUIET,
+        }
+
+    def rounds(self, count):
+        return max(2, round(count * self.effort))
+
+    def replica(self, config):
+        return Replica(self.programs, config)
+
+    def run(self):
+        self.fill()
+        self.starts()
+        self.file_store()
+        self.object_store()
+
+    def fill(self):
+        phase(f"writing rollups of {self.entries:,} and {self.more:,} entries")
+        for config, namespace, entries in [
+            (self.file, "base", self.entries),
+            (self.file, "more", self.more),
+            (self.s3, "base", self.entries),
+        ]:
+            store = os.path.join(self.programs, "store")
+            size = subprocess.run(
+                [store, "rollup", json.dumps(config), namespace, MAP, str(entries)], check=True, stdout=subprocess.PIPE, text=True
+            ).stdout
+            print(f"  {config['store'].split(':')[0]}: {namespace}, {int(size) / 1e6:,.0f} MB", file=sys.stderr)
+
+    def starts(self):
+        """Cold starts, each in a process of its own."""
+        for name, config in [("S3", self.s3), ("directory", self.file)]:
+            phase(f"cold starts, {name}")
+            walls, work, memory, peaks = [], [], [], []
+            for _ in range(self.rounds(5)):
+                with self.replica(config) as replica:
+                    before = replica.do("memory")["resident"]
+                    opened = replica.do("open", "base")
+                    replica.do("flush", "base", 1)
+                    after = replica.do("memory")
+                    walls.append(opened["wall"])
+                    work.append(opened["cpu"])
+                    memory.append((after["resident"] - before) / self.entries)
+                    peaks.append((after["peak"] - before) / self.entries)
+            self.table.at_most(f"cold start, {name}", median(walls) / SECOND, " s", 0.6)
+            self.table.told(f"cold start, {name}: CPU", median(work) / SECOND, " s")
+            self.table.at_most(f"memory of an entry, {name}", median(memory), " B", 130)
+            self.table.told(f"memory of an entry, {name}: peak", median(peaks), " B")
+
+    def file_store(self):
+        """Reads and ticks on a directory, so that no HTTP client is measured."""
+        with self.replica(self.file) as reader, self.replica(self.file) as writer:
+            for replica in (reader, writer):
+                for namespace in ("base", "more"):
+                    replica.do("open", namespace)
+            phase("queries")
+            self.gets(reader, "")
+            phase(f"ticks with {OPS:,} new ops, directory")
+            base, more, many = [], [], []
+            for _ in range(self.rounds(24)):
+                base.append(self.tick(reader, writer, "base", self.entries, 1, OPS))
+                more.append(self.tick(reader, writer, "more", self.more, 1, OPS))
+                many.append(self.tick(reader, writer, "base", self.entries, 10, OPS // 10))
+            self.table.at_most(f"tick with {OPS:,} new ops: CPU", median(base) / MILLISECOND, " ms", 5)
+            self.table.at_most(f"the same with {self.more:,} entries, to that", median(more) / median(base), " x", 1.3)
+            self.table.told("the same in 10 segments of 100 ops", median(many) / MILLISECOND, " ms")
+            quiet = reader.do("flush", "base", self.rounds(40))
+            self.table.told("quiet tick, directory: CPU", median(quiet["cpus"]) / MICROSECOND, " us")
+            quiet = reader.do("flush", "more", self.rounds(40))
+            self.table.told(f"the same with {self.more:,} entries", median(quiet["cpus"]) / MICROSECOND, " us")
+            phase("queries after changes")
+            self.gets(reader, ", some entries changed")
+
+    def gets(self, reader, suffix):
+        for stride, name, count in [(1, "MapGet, random", 400_000), (0, "MapGet, hot", 1_000_000)]:
+            walls = [reader.do("get", "base", self.entries, int(count * self.effort) + 1, stride)["wall"] for _ in range(6)]
+            # The first round brings the index into the caches of the machine.
+            self.table.at_most(name + suffix, median(walls[1:]) / MICROSECOND, " us", 1)
+
+    def tick(self, reader, writer, namespace, entries, batches, ops):
+        """The CPU time of a tick that brings new ops of another replica."""
+        writer.do("apply", namespace, entries, batches, ops)
+        return reader.do("flush", namespace, 1)["cpus"][0]
+
+    def object_store(self):
+        """Everything that is measured with S3."""
+        with self.replica(self.s3) as reader, self.replica(self.s3) as writer:
+            reader.do("open", "base")
+            writer.do("open", "base")
+            phase(f"ticks with {OPS:,} new ops, S3")
+            ticks = [self.tick(reader, writer, "base", self.entries, 1, OPS) for _ in range(self.rounds(24))]
+            self.table.at_most(f"tick with {OPS:,} new ops, S3: CPU", median(ticks) / MILLISECOND, " ms", 5)
+            phase("quiet ticks, S3")
+            self.quiet_ticks(reader)
+            phase("writes alone, S3")
+            self.lone_writes(writer)
+            phase(f"{CALLERS} callers, S3")
+            self.many_callers(writer)
+
+    def quiet_ticks(self, reader):
+        # The first tick after a change may still look at the rollup.
+        reader.do("flush", "base", 1)
+        before, replayed = reader.requests(), reader.do("stats")["namespaces"]["base"]
+        count = self.rounds(100)
+        ticks = reader.do("flush", "base", count)
+        after, now = reader.requests(), reader.do("stats")["namespaces"]["base"]
+        assert now["ticks"] - replayed["ticks"] == count, "a Flush is a tick"
+        difference = {kind: (after[kind] - before[kind]) / count for kind in before}
+        others = sum(difference[kind] for kind in ("get", "put", "delete"))
+        self.table.at_most("quiet tick: LIST requests", difference["list"], "", 1)
+        self.table.at_most("quiet tick: other requests", others, "", 0)
+        self.table.told("quiet tick, S3: CPU", median(ticks["cpus"]) / MICROSECOND, " us")
+        self.table.told("quiet tick, S3: time", median(ticks["walls"]) / MILLISECOND, " ms")
+
+    def lone_writes(self, writer):
+        # The first write proves the store, and tells how large a segment of one op is.
+        writer.do("apply", "base", self.entries, 20, 1)
+        before = writer.requests()["bytes_written"]
+        writer.do("apply", "base", self.entries, 20, 1)
+        size = (writer.requests()["bytes_written"] - before) // 20
+        writes, puts = [], []
+        with Child(os.path.join(self.programs, "store"), "puts", json.dumps(self.s3), "bare", str(size)) as store:
+            store.ask("20")
+            for turn in range(self.rounds(300)):
+                for is_write in (turn % 2 == 0, turn % 2 == 1):
+                    if is_write:
+                        writes += writer.do("apply", "base", self.entries, 1, 1)["walls"]
+                    else:
+                        puts += [int(took) for took in store.ask("1").split()]
+        self.table.at_most("a write alone, to a bare PUT", median(writes) / median(puts), " x", 1.1)
+        self.table.told("a bare PUT", median(puts) / MILLISECOND, " ms")
+
+    def many_callers(self, writer):
+        one, many, work, segments = [], [], [], []
+        for _ in range(self.rounds(4)):
+            for rates, callers in ((one, 1), (many, CALLERS)):
+                before = writer.do("stats")["namespaces"]["base"]["segments"]
+                done = writer.do("callers", "base", self.entries, callers, int(2500 * min(1, self.effort)))
+                rates.append(done["ops"] / done["wall"] * SECOND)
+                if callers > 1:
+                    work.append(done["cpu"] / done["ops"])
+                    segments.append(done["ops"] / (writer.do("stats")["namespaces"]["base"]["segments"] - before))
+        self.table.at_least(f"{CALLERS} callers, to one", median(many) / median(one), " x", 60)
+        self.table.told(f"{CALLERS} callers: ops a second", median(many), "")
+        self.table.told(f"{CALLERS} callers: ops in a segment", median(segments), "")
+        self.table.told(f"{CALLERS} callers: CPU of an op", median(work) / MICROSECOND, " us")
+
+
+def machine():
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as cpus:
+        name = next((line.split(":", 1)[1].strip() for line in cpus if line.startswith("model name")), name)
+    return f"{os.cpu_count()} x {name}, {platform.system()} {platform.release()}"
+
+
+def record(table, entries):
+    """Puts the table into the document."""
+    with open(DOCUMENT) as file:
+        before, rest = file.read().split(TABLE_BEGINS)
+        after = rest.split(TABLE_ENDS)[1]
+    with open(DOCUMENT, "w") as file:
+        file.write(f"{before}{TABLE_BEGINS}{table}{TABLE_ENDS}{after}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--programs", default=os.path.join(ROOT, "build", "bench"), help="where `replica` and `store` are")
+    parser.add_argument("--entries", type=int, default=1_000_000, help="entries of the map")
+    parser.add_argument("--effort", type=float, default=1.0, help="how much is measured; below 1 the figures are rough")
+    parser.add_argument("--record", action="store_true", help="put the table into docs/performance.md")
+    options = parser.parse_args()
+    begun = time.monotonic()
+    directory = tempfile.mkdtemp(prefix="opjournal-bench-")
+    try:
+        bench = Bench(options.programs, options.entries, directory, options.effort)
+        bench.run()
+    finally:
+        shutil.rmtree(directory)
+    table = bench.table.text()
+    print(f"\n{machine()}, {datetime.date.today()}, {options.entries:,} entries, {time.monotonic() - begun:.0f} s\n\n{table}")
+    over = bench.table.over()
+    print(f"{over} over the bar" if over else "all within their bars")
+    if options.record:
+        record(table, options.entries)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+# make bench            the figures of docs/performance.md, measured on this machine; they are told, not judged: the exit status is 0 also where
+#                       one is over its bar
+# make bench-record     the same, and puts the table into docs/performance.md
+# make bench BENCH_FLAGS='--entries 20000 --effort 0.1'    whether everything still runs, in a few seconds
+
+BENCH_FLAGS ?=
+BENCH_BUILD := $(BUILD)/bench
+
+.PHONY: bench bench-record bench-programs bench-store
+
+bench: bench-programs
+	@tests/servers/minio.sh run -- python3 benches/journal/run.py --programs $(abspath $(BENCH_BUILD)) $(BENCH_FLAGS)
+
+bench-record: BENCH_FLAGS += --record
+bench-record: bench
+
+bench-programs: $(BENCH_BUILD)/replica bench-store
+
+# The library as it is installed, whatever was built last: `lib` builds the profile that it is told, by default the release.
+$(BENCH_BUILD)/replica: benches/journal/replica.c include/opjournal.h lib
+	@mkdir -p $(@D)
+	$(CC) $(C_STANDARD) $(C_WARNINGS) $(CFLAGS) -Iinclude $< -L$(BUILD)/lib -Wl,-rpath,$(abspath $(BUILD)/lib) -lopjournal -o $@
+
+# The client of the bare PUTs is built just as the library is, so that the two can be compared.
+bench-store:
+	@mkdir -p $(BENCH_BUILD)
+	$(CARGO) build --package opjournal-bench --profile $(PROFILE)
+	cp $(CARGO_TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/opjournal-bench $(BENCH_BUILD)/store
