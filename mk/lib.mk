@@ -24,6 +24,11 @@ LIB_VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 
 LIB_SONAME  := libopjournal.so.0
 LIB_SYSTEM  := $(shell uname -s)
 
+comma := ,
+
+# The Rust standard library comes with debug information of its own.
+LIB_STRIP := $(if $(filter dev,$(PROFILE)),,--strip-debug)
+
 # What rustc says the Rust standard library needs of the system (--print native-static-libs).
 LIB_SYSTEM_LIBRARIES := -lgcc_s -lrt -lpthread -lm -ldl -lc
 
@@ -76,7 +81,7 @@ else
 $(LIB_SHARED): $(RUST_ARCHIVE) include/opjournal.map $(LIB_DIR)/.linked-from
 	$(CC) -shared -o $@ $(foreach symbol,$(LIB_EXPORTS),-Wl,-u,$(symbol)) $(RUST_ARCHIVE) $(LDFLAGS) \
 		-Wl,-soname,$(LIB_SONAME) -Wl,--version-script=include/opjournal.map -Wl,-z,nodelete -Wl,-z,relro,-z,now \
-		-Wl,--gc-sections -Wl,--no-undefined -Wl,--as-needed $(LIB_SYSTEM_LIBRARIES)
+		-Wl,--gc-sections $(addprefix -Wl$(comma),$(LIB_STRIP)) -Wl,--no-undefined -Wl,--as-needed $(LIB_SYSTEM_LIBRARIES)
 	ln -sf $(notdir $@) $(LIB_DIR)/$(LIB_SONAME)
 	ln -sf $(LIB_SONAME) $(LIB_DIR)/libopjournal.so
 
@@ -86,7 +91,7 @@ $(LIB_SHARED): $(RUST_ARCHIVE) include/opjournal.map $(LIB_DIR)/.linked-from
 $(LIB_DIR)/libopjournal.a: $(RUST_ARCHIVE) $(LIB_DIR)/.linked-from
 	$(CC) -nostdlib -no-pie -Wl,-r -Wl,--build-id=none -Wl,--force-group-allocation -Wl,--gc-sections -Wl,--gc-keep-exported \
 		-o $(LIB_DIR)/opjournal.o $(foreach symbol,$(LIB_EXPORTS),-Wl,-u,$(symbol)) $(RUST_ARCHIVE)
-	$(OBJCOPY) --wildcard --keep-global-symbol='opjournal_*' --remove-section=.llvmbc --remove-section=.llvmcmd $(LIB_DIR)/opjournal.o
+	$(OBJCOPY) $(LIB_STRIP) --wildcard --keep-global-symbol='opjournal_*' --remove-section=.llvmbc --remove-section=.llvmcmd $(LIB_DIR)/opjournal.o
 	rm -f $@
 	$(AR) crs $@ $(LIB_DIR)/opjournal.o
 	rm $(LIB_DIR)/opjournal.o

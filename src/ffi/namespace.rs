@@ -8,7 +8,7 @@ use super::status::StatusCode;
 use super::table::{Handle, Table};
 use super::{input, process, timeout};
 use crate::error::{Error, Status};
-use crate::journal::{Applied, Namespace, Write};
+use crate::journal::{Applied, Namespace};
 use serde_json::{Value, json};
 use std::ffi::c_char;
 use std::mem::MaybeUninit;
@@ -91,10 +91,10 @@ pub extern "C" fn opjournal_namespace_close(ns: NamespaceId) -> StatusCode {
 /// ops, ops_len: one op or an array of ops, as JSON.
 /// result: on OPJOURNAL_OK `{"segment":KEY}`; otherwise the error, with "op" (index) and "field" where the ops are wrong.
 ///
-/// Returns OPJOURNAL_OK: durable; OPJOURNAL_INVALID: the ops or the timeout; OPJOURNAL_BAD_HANDLE; OPJOURNAL_CLOSED: look at the outcome where that
-/// happened while this call waited; OPJOURNAL_BUSY: over the limit "waiting_bytes"; OPJOURNAL_TIMED_OUT; OPJOURNAL_NOT_READY; OPJOURNAL_NO_SUCH_STORE; OPJOURNAL_DENIED; OPJOURNAL_UNAVAILABLE; OPJOURNAL_UNSAFE_STORE;
-/// OPJOURNAL_UNREADABLE; OPJOURNAL_ROLLUP_LOST; OPJOURNAL_READ_ONLY; OPJOURNAL_TOO_LARGE: the batch or the state; OPJOURNAL_FORKED;
-/// OPJOURNAL_INTERNAL.
+/// Returns OPJOURNAL_OK: durable; OPJOURNAL_INVALID: the ops or the timeout; OPJOURNAL_BAD_HANDLE; OPJOURNAL_CLOSED: look at the outcome where
+/// that happened while this call waited; OPJOURNAL_BUSY: over the limit "waiting_bytes"; OPJOURNAL_TIMED_OUT; OPJOURNAL_NOT_READY;
+/// OPJOURNAL_NO_SUCH_STORE; OPJOURNAL_DENIED; OPJOURNAL_UNAVAILABLE; OPJOURNAL_UNSAFE_STORE; OPJOURNAL_UNREADABLE; OPJOURNAL_ROLLUP_LOST;
+/// OPJOURNAL_READ_ONLY; OPJOURNAL_TOO_LARGE: the batch or the state; OPJOURNAL_FORKED; OPJOURNAL_INTERNAL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn opjournal_apply(
     ns: NamespaceId,
@@ -106,12 +106,12 @@ pub unsafe extern "C" fn opjournal_apply(
     call(result, |answer| {
         // SAFETY: the caller lends `ops_len` bytes at `ops` for the call.
         let ops = unsafe { input::text("ops", ops, ops_len) }?;
-        let (write, journal) = {
+        // The handle is let go before the wait: its namespace may be closed meanwhile.
+        let write = {
             let handle = open_namespace(ns)?;
-            let deadline = timeout::deadline(timeout_ms, timeout::WORK)?;
-            (handle.engine.submit(ops.as_bytes(), deadline)?, handle.journal.clone())
+            handle.engine.submit(ops.as_bytes(), timeout::deadline(timeout_ms, timeout::WORK)?)?
         };
-        let applied = process::wait(outcome(&write, &journal))?;
+        let applied = process::wait(write.outcome())?;
         boundary::write_json(answer, &applied_json(&applied));
         Ok(())
     })
@@ -273,9 +273,8 @@ pub unsafe extern "C" fn opjournal_apply_async(
                 return Err(refused);
             }
         };
-        let journal = handle.journal.clone();
         process.runtime.spawn(async move {
-            let mut outcome = std::pin::pin!(outcome(&write, &journal));
+            let mut outcome = std::pin::pin!(write.outcome());
             let ended = tokio::select! {
                 biased;
                 ended = &mut outcome => ended,
@@ -327,19 +326,6 @@ fn open_namespace(ns: NamespaceId) -> Result<Arc<NamespaceHandle>, Error> {
     let handle = NAMESPACES.get(ns.0).map_err(|status| Handle::Namespace.error(status))?;
     handle.journal.check_open()?;
     Ok(handle)
-}
-
-/// The outcome of a write, at the latest when its journal has ended.
-async fn outcome(write: &Write, journal: &JournalHandle) -> Result<Applied, Error> {
-    tokio::select! {
-        biased;
-        outcome = write.outcome() => outcome,
-        () = journal.ended() => {
-            // The engine settles every write before its close ends; should one be left, it is given up, and its outcome told as it is.
-            write.cancel();
-            write.outcome().await
-        }
-    }
 }
 
 fn applied_json(applied: &Applied) -> Value {
