@@ -1,6 +1,8 @@
 /* Log records: to a function, to another one, to a queue, to nowhere. */
 #include "check.h"
+#include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #define OP "{\"op\":\"IntAdd\",\"Key\":\"n\",\"Delta\":1}"
 
@@ -20,6 +22,34 @@ static void count(void *context, int32_t level, const char *json, size_t len) {
     /* Forbidden, and harmless. */
     EXPECT(OPJOURNAL_BUSY, opjournal_log_to(OPJOURNAL_LOG_ERROR, count, context), &result);
     atomic_fetch_add(&self->records, 1);
+}
+
+static atomic_bool entered, replacing, replaced;
+
+/* Stays inside until somebody wants to replace it, and a while longer: meanwhile the replacement must not have come about. */
+static void linger(void *context, int32_t level, const char *json, size_t len) {
+    const struct timespec moment = {0, 1000000};
+    (void)context, (void)level, (void)json, (void)len;
+    if (atomic_exchange(&entered, true)) {
+        return;
+    }
+    while (!atomic_load(&replacing)) {
+        nanosleep(&moment, NULL);
+    }
+    for (int i = 0; i < 100; i++) {
+        CHECK(!atomic_load(&replaced));
+        nanosleep(&moment, NULL);
+    }
+}
+
+static void *replace(void *argument) {
+    (void)argument;
+    while (!atomic_load(&entered)) {
+    }
+    atomic_store(&replacing, true);
+    EXPECT(OPJOURNAL_OK, opjournal_log_to(OPJOURNAL_LOG_OFF, NULL, NULL), NO_RESULT);
+    atomic_store(&replaced, true);
+    return NULL;
 }
 
 static void work(const char *store) {
@@ -53,6 +83,13 @@ int main(void) {
     work("memory:logs");
     EXPECT(OPJOURNAL_OK, opjournal_log_to(OPJOURNAL_LOG_DEBUG, NULL, NULL), NO_RESULT);
     work("memory:logs");
+
+    /* The call that replaces a function waits until it has returned. */
+    pthread_t replacer;
+    EXPECT(OPJOURNAL_OK, opjournal_log_to(OPJOURNAL_LOG_INFO, linger, NULL), NO_RESULT);
+    CHECK(pthread_create(&replacer, NULL, replace, NULL) == 0);
+    work("memory:logs");
+    CHECK(pthread_join(replacer, NULL) == 0 && atomic_load(&replaced));
 
     /* To a queue, of which records take half at most; the next one tells how many found no room. */
     opjournal_queue queue = 0;
