@@ -41,7 +41,8 @@ enum Fate {
     Unknown(String),
 }
 
-/// Sends batches until the namespace ends. Whatever is not told its outcome by then is told that it is unknown, or that it was not sent.
+/// Sends batches until the namespace ends. Whatever is not told its outcome by then is told that it is unknown, or that
+/// it was not sent.
 pub async fn run(core: Arc<Core>) {
     core.until_end(Committer { core: &core, last_begun: None, last_batches: 0, round_trip: Duration::ZERO }.run()).await;
     core.stop();

@@ -96,6 +96,8 @@ pub struct Core {
     is_closing: AtomicBool,
     /// The tasks are to end.
     ended: watch::Sender<bool>,
+    /// The same, for queries, which take no lock.
+    has_ended: AtomicBool,
     /// The committer has ended.
     stopped: watch::Sender<bool>,
     /// The log was told that the rollup is gone or too old, and that this replica may not put it back.
@@ -130,6 +132,7 @@ impl Core {
             last_call: AtomicU64::new(0),
             is_closing: AtomicBool::new(false),
             ended: watch::Sender::new(false),
+            has_ended: AtomicBool::new(false),
             stopped: watch::Sender::new(false),
             was_loss_told: AtomicBool::new(false),
             is_maintained: AtomicBool::new(false),
@@ -230,11 +233,12 @@ impl Core {
 
     /// Ends the tasks, whatever they are at.
     pub fn end(&self) {
+        self.has_ended.store(true, Ordering::SeqCst);
         self.ended.send_replace(true);
     }
 
     pub fn has_ended(&self) -> bool {
-        *self.ended.borrow()
+        self.has_ended.load(Ordering::SeqCst)
     }
 
     /// Waits until the tasks are to end.

@@ -97,6 +97,8 @@ pub struct Memory {
     open: Option<Open>,
     /// When the LIST of the last good tick began; nothing before the first.
     last_list_began: Option<Reading>,
+    /// When it ended. A LIST that began before then may show less, though it is joined later.
+    last_list_ended: Reading,
     /// The greatest count of folded segments that any rollup or segment told.
     greatest_count: u64,
     /// A segment says that more was folded than the held rollup knows: an older rollup was restored. Nothing is folded
@@ -117,6 +119,7 @@ impl Memory {
             replay: Replay::new(State::empty()),
             open: None,
             last_list_began: None,
+            last_list_ended: now,
             greatest_count: 0,
             is_rollup_behind: false,
             fold_was_due: 0,
@@ -343,7 +346,9 @@ impl Memory {
     ) -> Result<Joined, Refusal> {
         // A process that froze between LIST and here would take what was folded and deleted meanwhile for a stray or an
         // unlisted write. And an own fold may have replaced the rollup that this tick decided on.
-        if now.since(listing.began) >= timing.list_is_young || self.rollup.etag.as_ref() != read_under {
+        // And a LIST that another namespace took along may have been overtaken by one of this namespace's own.
+        let is_overtaken = listing.began < self.last_list_ended;
+        if now.since(listing.began) >= timing.list_is_young || self.rollup.etag.as_ref() != read_under || is_overtaken {
             return Err(Refusal::ListAgain);
         }
         let rollup = news.unwrap_or(&self.rollup);
@@ -383,6 +388,7 @@ impl Memory {
         let settled = self.settle_open(listing, timing);
         self.follow();
         self.last_list_began = Some(listing.began);
+        self.last_list_ended = listing.ended;
         let newly_behind = is_rollup_behind && !self.is_rollup_behind;
         self.is_rollup_behind = is_rollup_behind;
         self.forget_bodies();

@@ -211,9 +211,15 @@ impl Namespace {
         Ok(())
     }
 
-    /// Answers a query, or an array of them from one state, into `out` (which is cleared first). Never waits.
+    /// Answers a query, or an array of them from one state, into `out` (which is cleared first). Never waits. Goes on
+    /// while a close lets writes finish, and is CLOSED after it.
     pub fn query(&self, query: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        self.handle.core.query(query, out)
+        let core = &self.handle.core;
+        if self.handle.is_closed.load(Ordering::SeqCst) || core.has_ended() {
+            out.clear();
+            return Err(sync::closed(core));
+        }
+        core.query(query, out)
     }
 
     /// Returns once everything that was acknowledged anywhere before this call is visible here.

@@ -5,8 +5,8 @@
 //! so far past `expires` that it would be void. Then it is applied if it was folded, which shows as its writer's last
 //! folded key (a writer sends nothing while one is open), and failed otherwise.
 //!
-//! The protocol would be sound if the first case waited as well; settling it at once spares the callers of a lost answer most
-//! of half a minute (docs/guarantees.md, "Two choices").
+//! The protocol would be sound if the first case waited as well; settling it at once spares the callers of a lost
+//! answer most of half a minute (docs/guarantees.md, "Two choices").
 
 use super::key::SegmentKey;
 use super::listing::Listing;
