@@ -24,6 +24,8 @@ const RACES: usize = 20;
 /// Of which so many go on at once, so that the races cost a few round trips and not `RACES` of them.
 const RACES_AT_ONCE: usize = 4;
 const RACERS: usize = 8;
+/// A LIST of throw-away objects is followed for so many more pages.
+const MOST_PAGES: usize = 100;
 /// How far a stamp may be from `Date`: 2 s between two clocks, and each cut to a whole second.
 const SKEW: Duration = Duration::from_secs(4);
 /// What other probes left is deleted when it is this old.
@@ -221,8 +223,17 @@ impl Probe<'_> {
         self.bounded("PUT", self.store.put(key, Bytes::copy_from_slice(body.as_bytes()), condition)).await
     }
 
+    /// Everything under `prefix`, as one page with the `Date` of the last one. A page may hold fewer objects than there is room for.
     async fn list(&self, prefix: &str) -> Result<Page, Failure> {
-        self.bounded("LIST", self.store.list(prefix, None)).await
+        let mut all = self.bounded("LIST", self.store.list(prefix, None)).await?;
+        for _ in 0..MOST_PAGES {
+            let Some(next) = all.next.take() else { break };
+            let page = self.bounded("LIST", self.store.list(prefix, Some(&next))).await?;
+            all.objects.extend(page.objects);
+            all.next = page.next;
+            all.date = page.date;
+        }
+        Ok(all)
     }
 
     async fn get(&self, key: &str) -> Result<(ETag, Vec<u8>), Failure> {
