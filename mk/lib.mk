@@ -2,7 +2,6 @@
 #   make -f mk/lib.mk lib                  build/lib/libopjournal.so* and libopjournal.a
 #   make -f mk/lib.mk lib PROFILE=dev      the same, quickly and slow to run: for tests
 #   make -f mk/lib.mk test-c               the C tests of the ABI against what `lib` made
-#   make -f mk/lib.mk install-lib PREFIX=/usr/local DESTDIR=
 # docs/c-abi.md says why it is done this way.
 
 PROFILE          ?= release
@@ -10,9 +9,6 @@ PROFILE          ?= release
 FEATURES         ?=
 CARGO            ?= cargo
 CARGO_TARGET_DIR ?= target
-PREFIX           ?= /usr/local
-LIBDIR           ?= $(PREFIX)/lib
-INCLUDEDIR       ?= $(PREFIX)/include
 OBJCOPY          ?= objcopy
 NM               ?= nm
 
@@ -37,7 +33,7 @@ RUST_ARCHIVE := $(CARGO_TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,$(PROFIL
 # Every function that the Rust code exports. The linker is told to want them: nothing else in the archive is wanted for itself.
 LIB_EXPORTS = $(shell $(NM) --defined-only --extern-only $(RUST_ARCHIVE) 2>/dev/null | awk '$$2 == "T" && $$3 ~ /^opjournal_/ { print $$3 }')
 
-.PHONY: lib test-c install-lib clean-lib rust-archive force
+.PHONY: lib test-c rust-archive force
 
 ifeq ($(LIB_SYSTEM),Darwin)
 LIB_SHARED := $(LIB_DIR)/libopjournal.$(LIB_VERSION).dylib
@@ -100,11 +96,3 @@ endif
 
 test-c: lib
 	CC='$(CC)' CXX='$(CXX)' tests/c/run.sh $(LIB_DIR)
-
-install-lib: lib
-	mkdir -p $(DESTDIR)$(LIBDIR) $(DESTDIR)$(INCLUDEDIR)
-	cp -P $(LIB_DIR)/libopjournal* $(DESTDIR)$(LIBDIR)/
-	cp include/opjournal.h $(DESTDIR)$(INCLUDEDIR)/
-
-clean-lib:
-	rm -rf $(LIB_DIR)
