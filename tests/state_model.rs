@@ -282,7 +282,7 @@ fn all_pages(state: &State, query: &str, limit: usize) -> Vec<String> {
     loop {
         let page = ask(state, &format!("{{{query},\"Limit\":{limit}{after}}}"));
         let page: Page = serde_json::from_str(&page).unwrap_or_else(|error| panic!("{page}: {error}"));
-        assert!(page.items.len() <= limit);
+        assert!(page.items.len() <= limit && items.len() < 10_000, "pages without end: {query}");
         items.extend(page.items.iter().map(|item| item.get().to_owned()));
         let Some(next) = page.next else { return items };
         assert_eq!(page.items.len(), limit, "{query}");
