@@ -6,7 +6,7 @@
  *
  *     open NAMESPACE                       opens a namespace, once: {"wall","cpu"}
  *     memory                               {"resident","peak"}
- *     get NAMESPACE ENTRIES COUNT STRIDE   COUNT MapGets; STRIDE 1: at random, 0: always the same key. {"wall"} of one call
+ *     get NAMESPACE ENTRIES COUNT STRIDE   COUNT MapGets; STRIDE 1: at random, 0: always the same key. {"wall","cpu"} of one call
  *     apply NAMESPACE ENTRIES COUNT OPS    COUNT batches of OPS ops, one after the other: {"walls":[...]}
  *     flush NAMESPACE COUNT                COUNT Flushes, one after the other: {"walls":[...],"cpus":[...]}
  *     callers NAMESPACE ENTRIES N MS       N callers, each with one op at a time, for MS milliseconds: {"ops","wall","cpu"}
@@ -137,7 +137,7 @@ static void get(opjournal_namespace ns, uint64_t entries, int64_t count, int64_t
     char query[] = "{\"op\":\"MapGet\",\"Key\":\"" MAP "\",\"MapKey\":\"object/00000000\"}";
     char *end = strrchr(query, '"');
     static const char found[] = "{\"found\":true,";
-    int64_t begun = wall();
+    int64_t begun = wall(), worked = now(CLOCK_THREAD_CPUTIME_ID);
     for (int64_t index = 0; index < count; index++) {
         uint64_t number = stride ? draw() % entries : entries / 2;
         /* The digits at their places: snprintf would take longer than the query. */
@@ -149,7 +149,8 @@ static void get(opjournal_namespace ns, uint64_t entries, int64_t count, int64_t
             fail("an entry is not there");
         }
     }
-    printf("{\"wall\":%.1f}\n", (double)(wall() - begun) / (double)count);
+    worked = now(CLOCK_THREAD_CPUTIME_ID) - worked;
+    printf("{\"wall\":%.1f,\"cpu\":%.1f}\n", (double)(wall() - begun) / (double)count, (double)worked / (double)count);
 }
 
 static size_t write_op(char *out, uint64_t entries)
