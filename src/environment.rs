@@ -35,7 +35,11 @@ pub struct Elapsed;
 
 /// Waits for `future`, at most until `deadline` (`None`: as long as it takes). The future is dropped when its time is
 /// over.
-pub async fn until<T>(environment: &Arc<dyn Environment>, deadline: Option<Reading>, future: impl Future<Output = T>) -> Result<T, Elapsed> {
+pub async fn until<T>(
+    environment: &Arc<dyn Environment>,
+    deadline: Option<Reading>,
+    future: impl Future<Output = T>,
+) -> Result<T, Elapsed> {
     let Some(deadline) = deadline else { return Ok(future.await) };
     let mut future = std::pin::pin!(future);
     tokio::select! {
@@ -110,14 +114,13 @@ impl Environment for Process {
 
 /// The kernel's clock that counts suspend.
 pub(crate) fn boot_time() -> Reading {
+    use rustix::time::{ClockId, clock_gettime};
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    const CLOCK: libc::clockid_t = libc::CLOCK_BOOTTIME;
+    const CLOCK: ClockId = ClockId::Boottime;
     // Apple's CLOCK_MONOTONIC goes on while the machine sleeps.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a valid place for the answer, and the clock exists on every supported system.
-    let failed = unsafe { libc::clock_gettime(CLOCK, &mut time) };
-    assert_eq!(failed, 0, "the kernel has no clock that counts suspend");
+    const CLOCK: ClockId = ClockId::Monotonic;
+    let time = clock_gettime(CLOCK);
+    // Neither part of a reading since the machine started is negative.
     Reading(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }

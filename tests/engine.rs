@@ -50,7 +50,7 @@ fn play<F: Future<Output = ()> + Send + 'static>(character: Character, scenario:
         "scenario",
         Box::pin(async move {
             task.await;
-            drop(sender.send(()));
+            sender.send(()).expect("the stage waits");
         }),
     );
     world.run_until(4 * 3600 * SECOND);

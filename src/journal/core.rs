@@ -357,7 +357,7 @@ struct Context<'a> {
 
 impl QueryContext for Context<'_> {
     fn write_mark(&self, out: &mut Vec<u8>) {
-        self.version.mark.write_json(out);
+        self.version.mark.write_canonical(out);
     }
 
     fn age_ms(&self) -> u64 {

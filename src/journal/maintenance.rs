@@ -21,8 +21,9 @@ use std::time::Duration;
 const DELETES_A_REQUEST: usize = 1000;
 /// The longest pause before a fold, in which another replica may be faster.
 const LONGEST_JITTER: Duration = Duration::from_millis(500);
-/// The base is compacted when an eighth of its entries changed, but not for fewer changes than this.
-const LEAST_CHANGES: usize = 4096;
+/// The base is compacted when an eighth of its entries changed, but not for fewer changes than the first, and in any case for more than the second:
+/// every lookup searches the changes first.
+const CHANGES: (usize, usize) = (4096, 16384);
 
 /// Starts what a good tick's LIST makes due, unless the last of it is still at work.
 pub fn consider(core: &Arc<Core>, listing: Listing) {
@@ -39,7 +40,7 @@ pub fn consider(core: &Arc<Core>, listing: Listing) {
         // A fold waits until it was due at two ticks: another replica may have been about to do it.
         let stood = memory.fold_is_due(plan.is_some());
         let base = &memory.rollup().state;
-        let needs_compaction = base.overlay_len() > LEAST_CHANGES.max(base.base_len() / 8);
+        let needs_compaction = base.overlay_len() > (base.base_len() / 8).clamp(CHANGES.0, CHANGES.1);
         (deletable, plan.filter(|_| stood >= 2), needs_compaction)
     };
     if deletable.is_empty() && plan.is_none() && !needs_compaction {

@@ -42,10 +42,18 @@ impl Mark {
         (place.stamp, place.key.as_str()) <= (self.stamp, self.key.as_str())
     }
 
-    pub fn write_json(&self, out: &mut Vec<u8>) {
+    /// As it stands in a rollup.
+    fn write_json(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(format!("{{\"lm\":\"{}\",\"key\":", self.stamp).as_bytes());
         json::write_string(out, &self.key);
         out.push(b'}');
+    }
+
+    /// As canonical JSON, for answers to queries.
+    pub fn write_canonical(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"key\":");
+        json::write_string(out, &self.key);
+        out.extend_from_slice(format!(",\"lm\":\"{}\"}}", self.stamp).as_bytes());
     }
 }
 
