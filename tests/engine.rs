@@ -76,6 +76,18 @@ impl Stage {
         Replica { process, journal }
     }
 
+    /// A replica that wrote six segments and folded them.
+    async fn replica_that_folded(&self) -> (Replica, Namespace) {
+        let replica = self.replica("a", settings()).await;
+        let namespace = replica.open(NS).await;
+        for _ in 0..6 {
+            add(&namespace, 1).await.expect("applied");
+        }
+        self.pause(30).await;
+        assert_eq!(replica.figure("namespaces.ns.folds"), 1);
+        (replica, namespace)
+    }
+
     /// The bucket, past every replica.
     fn store(&self) -> Arc<dyn Store> {
         self.bucket.client(&self.world.process("person"))
@@ -238,13 +250,7 @@ fn segments_are_folded_and_deleted_and_followed_without_a_download() {
 #[test]
 fn a_rollup_that_a_person_deletes_is_put_back() {
     play(Character::plain(), |stage| async move {
-        let a = stage.replica("a", settings()).await;
-        let on_a = a.open(NS).await;
-        for _ in 0..6 {
-            add(&on_a, 1).await.expect("applied");
-        }
-        stage.pause(30).await;
-        assert_eq!(a.figure("namespaces.ns.folds"), 1);
+        let (a, _on_a) = stage.replica_that_folded().await;
         stage.store().delete(&[".metadata/ns/rollup.json".into()]).await.expect("deleted");
         stage.pause(5).await;
         assert_eq!(a.figure("namespaces.ns.written_forward"), 1);
@@ -256,12 +262,7 @@ fn a_rollup_that_a_person_deletes_is_put_back() {
 #[test]
 fn a_lost_rollup_is_noticed_by_who_starts_anew() {
     play(Character::plain(), |stage| async move {
-        let a = stage.replica("a", settings()).await;
-        let on_a = a.open(NS).await;
-        for _ in 0..6 {
-            add(&on_a, 1).await.expect("applied");
-        }
-        stage.pause(30).await;
+        let (a, on_a) = stage.replica_that_folded().await;
         add(&on_a, 1).await.expect("applied");
         a.journal.close(None).await.expect("nothing is open");
         stage.store().delete(&[".metadata/ns/rollup.json".into()]).await.expect("deleted");
@@ -325,12 +326,7 @@ fn a_newer_format_is_told_and_never_moved() {
 #[test]
 fn an_unreadable_rollup_serves_on_and_opens_nothing() {
     play(Character::plain(), |stage| async move {
-        let a = stage.replica("a", settings()).await;
-        let on_a = a.open(NS).await;
-        for _ in 0..6 {
-            add(&on_a, 1).await.expect("applied");
-        }
-        stage.pause(30).await;
+        let (_a, on_a) = stage.replica_that_folded().await;
         stage.put(".metadata/ns/rollup.json", r#"{"format":9,"state":{}}"#).await;
         assert_eq!(status(on_a.flush(None).await), Status::Unreadable);
         assert_eq!(n(&on_a), 6);
