@@ -123,7 +123,8 @@ impl<'a> Checker<'a> {
         let batch = &self.history.batches[id as usize];
         if let Some(seen) = self.seen.get(&(batch.replica, batch.namespace.as_str())) {
             // What another replica wrote can only be known from a LIST.
-            let foreign = seen.held.iter().copied().filter(|other| self.history.batches[*other as usize].replica != batch.replica).collect();
+            let foreign =
+                seen.held.iter().copied().filter(|other| self.history.batches[*other as usize].replica != batch.replica).collect();
             self.listed_before.push((id, foreign));
         }
     }
@@ -180,7 +181,12 @@ impl<'a> Checker<'a> {
             }
             let before = last_of_handle.insert(batch.handle, id);
             if let Some(before) = before.filter(|before| *before > id && self.fairness.one_clock_stamps) {
-                self.violate("P5", format!("replica {replica} shows batch {before} before batch {id}, which was submitted earlier through the same handle"));
+                self.violate(
+                    "P5",
+                    format!(
+                        "replica {replica} shows batch {before} before batch {id}, which was submitted earlier through the same handle"
+                    ),
+                );
             }
             for op in &batch.ops {
                 if let Err(reason) = replayed.apply(op) {
@@ -189,7 +195,10 @@ impl<'a> Checker<'a> {
             }
         }
         if replayed.text() != *text {
-            self.violate("P1", format!("replica {replica} shows a state that its batches {log:?} do not make: {text} instead of {}", replayed.text()));
+            self.violate(
+                "P1",
+                format!("replica {replica} shows a state that its batches {log:?} do not make: {text} instead of {}", replayed.text()),
+            );
         }
         self.contents.insert(state, Content { log, held });
     }
@@ -209,7 +218,10 @@ impl<'a> Checker<'a> {
         if let Some(count) = view.after_flush.and_then(|flush| self.flushes.get(&flush)).copied() {
             let acknowledged = self.acknowledged.get(view.namespace.as_str()).map_or(&[][..], Vec::as_slice);
             if let Some(missing) = acknowledged[..count].iter().find(|id| !held.contains(id)).copied() {
-                self.violate("P6", format!("replica {} flushed and does not see batch {missing}, acknowledged before the flush began", view.replica));
+                self.violate(
+                    "P6",
+                    format!("replica {} flushed and does not see batch {missing}, acknowledged before the flush began", view.replica),
+                );
             }
         }
         let seen = self.seen.entry(place).or_default();

@@ -141,7 +141,10 @@ impl Auditor {
         let mut folded = BTreeMap::new();
         for fold in proof["folded"].as_array().ok_or("the proof names no folds")? {
             for key in fold["keys"].as_array().ok_or("a fold names no keys")? {
-                folded.insert(long_name(key.as_str().unwrap_or_default()).ok_or_else(|| format!("{key} names no segment"))?, time(&fold["at"])?);
+                folded.insert(
+                    long_name(key.as_str().unwrap_or_default()).ok_or_else(|| format!("{key} names no segment"))?,
+                    time(&fold["at"])?,
+                );
             }
         }
         let names: BTreeSet<String> = folded.keys().cloned().collect();
@@ -219,7 +222,11 @@ impl Auditor {
             return self.violate(change.at, "P7", format!("{name} was deleted and never folded"));
         };
         if let Some(segment) = segment.filter(|segment| !segment.is_void() && !self.taken_in.contains(name)) {
-            self.violate(change.at, "P7", format!("{name}, visible since {} s and not void, was deleted and is in no rollup", segment.visible / SECOND));
+            self.violate(
+                change.at,
+                "P7",
+                format!("{name}, visible since {} s and not void, was deleted and is in no rollup", segment.visible / SECOND),
+            );
         }
         let age = EPOCH + i128::from(change.sent) - folded_at;
         if age < i128::from(self.constants.fold_age) - i128::from(self.constants.skew + SECOND) {
@@ -246,7 +253,11 @@ impl Auditor {
                 continue;
             }
             if self.taken_in.contains(&name) {
-                self.audit.violations.push(Violation { at: segment.visible, promise: "P1", what: format!("{name} was folded, is no longer in the proof, and is back in time") });
+                self.audit.violations.push(Violation {
+                    at: segment.visible,
+                    promise: "P1",
+                    what: format!("{name} was folded, is no longer in the proof, and is back in time"),
+                });
             }
             for op in segment.ops() {
                 if let Err(what) = self.audit.state.apply(op) {

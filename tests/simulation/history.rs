@@ -50,7 +50,10 @@ pub enum What {
     Ended(BatchId, Ending),
     /// The query `Outcome` answered for a batch whose ending was unknown.
     Settled(BatchId, Settlement),
-    FlushBegan { flush: u64, namespace: String },
+    FlushBegan {
+        flush: u64,
+        namespace: String,
+    },
     FlushEnded(u64),
     /// A query was answered.
     View(View),
@@ -59,17 +62,30 @@ pub enum What {
     /// Faults are over, what was on its way has arrived, and no client writes any more.
     Calm,
     /// The replica's state at the end of the run.
-    Final { replica: ReplicaId, namespace: String, state: StateId },
+    Final {
+        replica: ReplicaId,
+        namespace: String,
+        state: StateId,
+    },
     /// The wait for a batch, a flush or a settlement that had not ended at the end of the run although its replica lives.
-    Waiting { replica: ReplicaId, what: String },
+    Waiting {
+        replica: ReplicaId,
+        what: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    Applied { segment: String },
+    Applied {
+        segment: String,
+    },
     /// With outcome "none".
-    Failed { status: &'static str },
-    Unknown { segment: String },
+    Failed {
+        status: &'static str,
+    },
+    Unknown {
+        segment: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -63,10 +63,7 @@ impl Plan {
         let settings = Settings {
             sync_interval: Duration::from_nanos(sync_interval),
             commit_interval: Duration::from_millis(*dice.pick(&[0, 0, 0, 200, 1500])),
-            compaction: Compaction {
-                segment_threshold: dice.within(2..9) as usize,
-                age_threshold: Duration::from_nanos(age_threshold),
-            },
+            compaction: Compaction { segment_threshold: dice.within(2..9) as usize, age_threshold: Duration::from_nanos(age_threshold) },
             ..Settings::default()
         };
         let scheduling = Scheduling {

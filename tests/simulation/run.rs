@@ -67,7 +67,8 @@ fn run_in(world: &World, plan: Plan) -> Report {
 
 /// Everything that can be said once a run is over.
 fn judge(plan: &Plan, history: &History, bucket: &Bucket, counts: &mut Counts, lasted: Time) -> Vec<Violation> {
-    let one_clock_stamps = !plan.character.skewed_stamps || plan.character.skew == 0 || plan.character.nodes == 1 && plan.chaos.clocks_mean == 0;
+    let one_clock_stamps =
+        !plan.character.skewed_stamps || plan.character.skew == 0 || plan.character.nodes == 1 && plan.chaos.clocks_mean == 0;
     let mut violations = checker::check(history, Fairness { one_clock_stamps });
     let changes = bucket.history();
     let is_complete = history.events.iter().any(|event| matches!(event.what, What::Final { .. }));
@@ -94,10 +95,18 @@ fn judge(plan: &Plan, history: &History, bucket: &Bucket, counts: &mut Counts, l
         }
         if is_complete {
             if audit.tail > plan.settings.compaction.segment_threshold {
-                violations.push(Violation { at: lasted, promise: "P9", what: format!("{} segments of {name:?} are not folded", audit.tail) });
+                violations.push(Violation {
+                    at: lasted,
+                    promise: "P9",
+                    what: format!("{} segments of {name:?} are not folded", audit.tail),
+                });
             }
             if audit.leftovers > 0 {
-                violations.push(Violation { at: lasted, promise: "P9", what: format!("{} folded segments of {name:?} are not deleted", audit.leftovers) });
+                violations.push(Violation {
+                    at: lasted,
+                    promise: "P9",
+                    what: format!("{} folded segments of {name:?} are not deleted", audit.leftovers),
+                });
             }
         }
     }

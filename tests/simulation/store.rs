@@ -2,12 +2,18 @@
 //! with clocks of their own, stamps taken at arrival or at completion, objects that become visible up to D after their stamp,
 //! LIST pages that are moments of their own, and requests and answers that are lost, repeated or late.
 
+mod character;
+mod network;
+
+pub use character::Character;
+
 use super::dice::Dice;
 use super::faults::{Counts, Faults, Weather};
-use super::world::{MICROSECOND, MILLISECOND, Process, ProcessId, SECOND, Time, World};
+use super::world::{MICROSECOND, Process, ProcessId, SECOND, Time, World};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use network::Fate;
 use opjournal::store::{Condition, Deleted, ETag, Failure, Get, GetOptions, Kind, Listed, Object, Page, Put, Store};
 use opjournal::time::Stamp;
 use sha2::{Digest, Sha256};
@@ -18,36 +24,6 @@ use tokio::sync::oneshot;
 
 /// The moment of store time at which every world begins: 2026-03-01T00:00:00Z.
 pub const EPOCH: i128 = 1_772_323_200 * SECOND as i128;
-
-/// What kind of store it is; a seed draws it.
-#[derive(Clone, Copy, Debug)]
-pub struct Character {
-    pub nodes: usize,
-    /// S: how far apart the clocks of two nodes may be.
-    pub skew: Time,
-    /// Whether stamps come from those clocks as well, or only `Date` does.
-    pub skewed_stamps: bool,
-    /// D: the most that an object becomes visible after its stamp.
-    pub visibility: Time,
-    /// How many PUTs take long to become visible.
-    pub slow_commits: f64,
-    /// Stamps are whole multiples of this.
-    pub granularity: Time,
-    /// How many PUTs are stamped as they arrive; the others as they complete.
-    pub stamped_at_arrival: f64,
-    /// Keys on one page of a LIST.
-    pub page: usize,
-    /// A full last page names a next one, which is empty.
-    pub trailing_page: bool,
-    /// A tag names a content (as S3's do), or a PUT.
-    pub tags_of_content: bool,
-    /// The mean time that a request takes.
-    pub latency: Time,
-    /// `Store::is_trusted`.
-    pub trusted: bool,
-    /// The longest that a late or repeated request stays on its way.
-    pub lateness: Time,
-}
 
 /// One change of the bucket, in the order of the changes.
 #[derive(Clone, Debug)]
@@ -70,6 +46,8 @@ pub enum ChangeKind {
 pub enum Step {
     /// About to send: everything that goes into the request is decided.
     Sending,
+    /// The request has left and takes long: it arrives then.
+    Delayed { until: Time },
     /// The answer is there and not yet seen.
     Answered,
 }
@@ -135,24 +113,6 @@ enum Answer {
 }
 
 type Reply = oneshot::Sender<Result<Answer, Failure>>;
-
-/// What becomes of one request.
-struct Passage {
-    /// When it arrives, and again, and again.
-    arrivals: Vec<Time>,
-    fate: Fate,
-    /// How long the answer travels.
-    back: Time,
-}
-
-enum Fate {
-    /// The first arrival is answered.
-    Answered,
-    /// Done or not, the sender sees this failure.
-    Fails(Failure),
-    /// Nothing ever comes.
-    Hangs,
-}
 
 impl Bucket {
     pub fn new(world: &World, seed: u64, character: Character) -> Bucket {
@@ -282,6 +242,11 @@ impl Bucket {
                 if arrivals.is_empty() { "never".to_owned() } else { arrivals.join(" and ") }
             )
         });
+        if let (Some(interference), Fate::Answered, Some(first)) = (&interference, &passage.fate, passage.arrivals.first())
+            && *first > sent + SECOND
+        {
+            interference(id, Step::Delayed { until: *first });
+        }
         let listing = matches!(&request, Request::List { after: None, .. });
         let mut reply = match passage.fate {
             Fate::Answered => Some(reply),
@@ -513,85 +478,6 @@ impl Bucket {
 }
 
 impl Inner {
-    /// What the network does with a request.
-    fn passage(&mut self, character: &Character, now: Time, process: ProcessId, request: &Request) -> Passage {
-        let dice = &mut self.dice;
-        let there = dice.around(character.latency / 2).max(MICROSECOND);
-        let mut back = dice.around(character.latency / 2).max(MICROSECOND);
-        let changes = matches!(request, Request::Put { .. } | Request::Delete { .. });
-        let hangs = dice.chance(0.5);
-        let gives_up_after = dice.around(2 * SECOND);
-        let lost = |message: &str| if hangs { Fate::Hangs } else { Fate::Fails(Failure::new(Kind::Unavailable, message)) };
-        let faults = self.faults;
-        if self.cut_off.contains(&process) {
-            self.counts.add("fault: request without a network");
-            return Passage { arrivals: Vec::new(), fate: lost("no route"), back: gives_up_after };
-        }
-        if dice.chance(faults.hung) {
-            self.counts.add("fault: hung connection");
-            return Passage { arrivals: Vec::new(), fate: Fate::Hangs, back };
-        }
-        if dice.chance(faults.lost_request) {
-            self.counts.add("fault: request lost");
-            return Passage { arrivals: Vec::new(), fate: lost("the connection broke"), back: gives_up_after };
-        }
-        // Evenly over orders of magnitude: what matters happens around a second, around F and past it.
-        let late = |dice: &mut Dice| {
-            let most = *dice.pick(&[character.lateness / 64, character.lateness / 16, character.lateness / 4, character.lateness]);
-            dice.within(0..most.max(2))
-        };
-        if changes && dice.chance(faults.late_put) {
-            self.counts.add("fault: request late");
-            let arrival = now + there + late(dice);
-            self.last_arrival = self.last_arrival.max(arrival);
-            return Passage { arrivals: vec![arrival], fate: lost("the connection broke"), back: gives_up_after };
-        }
-        let mut arrivals = vec![now + there];
-        if changes && dice.chance(faults.repeated) {
-            self.counts.add("fault: request repeated");
-            arrivals.push(now + there + late(dice));
-        }
-        if dice.chance(faults.slow_answer) {
-            self.counts.add("fault: answer slow");
-            back += late(dice).min(60 * SECOND);
-        }
-        self.last_arrival = arrivals.iter().copied().fold(self.last_arrival, Time::max);
-        let fate = if dice.chance(faults.lost_answer) {
-            self.counts.add("fault: answer lost");
-            back = there + gives_up_after;
-            lost("the connection broke before the answer")
-        } else {
-            Fate::Answered
-        };
-        Passage { arrivals, fate, back }
-    }
-
-    /// The answer of a node that does not do the request.
-    fn refusal(&mut self, now: Time, node: usize, request: &Request) -> Option<Failure> {
-        let date = Some(self.date(node, now));
-        let conditional = matches!(request, Request::Put { condition: Condition::Absent | Condition::Matches(_), .. });
-        let busy = match self.weather {
-            Weather::Fair => false,
-            Weather::SlowDown => self.dice.chance(0.8),
-            Weather::Outage => true,
-        };
-        if busy {
-            self.counts.add("fault: request in a storm or outage");
-            let date = date.filter(|_| self.weather == Weather::SlowDown);
-            return Some(Failure { date, ..Failure::new(Kind::Unavailable, "503 Slow Down") });
-        }
-        if self.dice.chance(self.faults.server_error) {
-            self.counts.add("fault: server error");
-            let date = date.filter(|_| self.dice.chance(0.5));
-            return Some(Failure { date, ..Failure::new(Kind::Unavailable, "500 Internal Error") });
-        }
-        if conditional && self.dice.chance(self.faults.conflict) {
-            self.counts.add("fault: conflict");
-            return Some(Failure { date, ..Failure::new(Kind::Conflict, "409 Conditional Request Conflict") });
-        }
-        None
-    }
-
     fn clock(&self, skewed: bool, node: usize, now: Time) -> i128 {
         EPOCH + i128::from(now) + if skewed { self.nodes[node].offset } else { 0 }
     }
@@ -748,43 +634,4 @@ fn offset(dice: &mut Dice, skew: Time) -> i128 {
 
 fn whole(time: i128, granularity: Time) -> i128 {
     time - time.rem_euclid(i128::from(granularity))
-}
-
-impl Character {
-    /// A store without a peculiarity.
-    pub fn plain() -> Character {
-        Character {
-            nodes: 1,
-            skew: 0,
-            skewed_stamps: false,
-            visibility: 10 * SECOND,
-            slow_commits: 0.0,
-            granularity: MILLISECOND,
-            stamped_at_arrival: 0.0,
-            page: 1000,
-            trailing_page: false,
-            tags_of_content: true,
-            latency: 20 * MILLISECOND,
-            trusted: true,
-            lateness: 180 * SECOND,
-        }
-    }
-
-    pub fn draw(dice: &mut Dice, visibility: Time, skew: Time) -> Character {
-        Character {
-            nodes: dice.within(1..4) as usize,
-            skew: *dice.pick(&[0, skew / 2, skew]),
-            skewed_stamps: dice.chance(0.4),
-            visibility,
-            slow_commits: *dice.pick(&[0.0, 0.02, 0.1, 0.3]),
-            granularity: *dice.pick(&[MILLISECOND, SECOND]),
-            stamped_at_arrival: *dice.pick(&[0.0, 0.5, 1.0]),
-            page: *dice.pick(&[2, 3, 5, 10, 1000]),
-            trailing_page: dice.chance(0.3),
-            tags_of_content: dice.chance(0.7),
-            latency: *dice.pick(&[2 * MILLISECOND, 20 * MILLISECOND, 80 * MILLISECOND]),
-            trusted: dice.chance(0.7),
-            lateness: *dice.pick(&[20 * SECOND, 60 * SECOND, 240 * SECOND]),
-        }
-    }
 }

@@ -7,9 +7,9 @@ use super::world::{Process, SECOND, Scheduling, World};
 use futures_util::StreamExt;
 use opjournal::store::{Condition, Failure, Get, GetOptions, Kind, Store};
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::sync::Arc;
 use tokio::sync::oneshot;
-use std::future::Future;
 
 /// A world, a bucket, and one process that uses it.
 fn with_store<F, T>(seed: u64, character: Character, faults: Faults, run: impl FnOnce(Arc<dyn Store>, Arc<Process>) -> F) -> (Bucket, T)
@@ -55,7 +55,10 @@ fn conditions_hold_and_objects_are_read_as_they_were_written() {
         let unless = GetOptions { unless: Some(tag.clone()), ..GetOptions::default() };
         assert!(matches!(store.get("a/1", unless).await, Ok(Get::NotModified { .. })));
         store.put("a/1", "three".into(), Condition::Matches(tag.clone())).await.expect("still this one");
-        assert_eq!(store.put("a/1", "four".into(), Condition::Matches(tag.clone())).await.expect_err("another").kind, Kind::ConditionFailed);
+        assert_eq!(
+            store.put("a/1", "four".into(), Condition::Matches(tag.clone())).await.expect_err("another").kind,
+            Kind::ConditionFailed
+        );
         let matches = GetOptions { matches: Some(tag), ..GetOptions::default() };
         assert_eq!(store.get("a/1", matches).await.err().expect("another").kind, Kind::ConditionFailed);
         let range = GetOptions { range: Some((1, 3)), ..GetOptions::default() };
@@ -182,7 +185,9 @@ fn every_fault_occurs_and_none_breaks_a_condition() {
         assert!(applied.iter().all(|key| written.contains(key)), "an answered PUT was done");
         counts.add_all(&bucket.counts());
     }
-    for fault in ["hung connection", "request lost", "request late", "request repeated", "answer slow", "answer lost", "server error", "conflict"] {
+    for fault in
+        ["hung connection", "request lost", "request late", "request repeated", "answer slow", "answer lost", "server error", "conflict"]
+    {
         assert!(counts.of(&format!("fault: {fault}")) > 0, "{fault} never occurred: {counts:?}");
     }
     for fault in ["body stalls", "body truncated", "delete done in part"] {
