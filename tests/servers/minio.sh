@@ -38,7 +38,7 @@ export no_proxy="$NO_PROXY"
 # Whether the server answers that it can serve.
 is_ready() {
     exec 3<>"/dev/tcp/127.0.0.1/$1" || return 1
-    printf 'GET /minio/health/ready HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n' >&3
+    printf 'GET /minio/health/cluster HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n' >&3
     local answer=
     read -r -t 5 answer <&3 || true
     exec 3<&- 3>&-

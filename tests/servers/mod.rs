@@ -5,6 +5,8 @@
 
 #![allow(dead_code)] // Every test program uses its own part.
 
+pub mod wire;
+
 use opjournal::config::S3Config;
 use opjournal::store::s3::S3Store;
 use std::io::{Read, Write};
@@ -123,7 +125,7 @@ impl Server {
 
     /// Looks until the server answers. `false` where it has ended.
     fn wait_until_ready(&mut self) -> bool {
-        let request = if self.product == Product::Minio { "GET /minio/health/ready" } else { "GET /" };
+        let request = if self.product == Product::Minio { "GET /minio/health/cluster" } else { "GET /" };
         let begun = Instant::now();
         loop {
             let answer = self.ask(request);

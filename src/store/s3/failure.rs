@@ -90,9 +90,10 @@ fn meaning(status: u16, code: Option<&str>) -> (Kind, Option<&'static str>) {
     const ELSEWHERE: &str = "set `region` to the region of the bucket";
     match (status, code) {
         (404, Some("NoSuchBucket")) => (Kind::NoSuchStore, None),
-        (404, Some(_)) => (Kind::NotFound, None),
-        // Not the words of an S3 server: something on the way, or an answer that breaks off. It proves nothing.
-        (404, None) => (Kind::Unavailable, None),
+        (404, Some("NoSuchKey")) => (Kind::NotFound, None),
+        // Not the words of an S3 server: something on the way, or an answer that breaks off. It proves nothing. (The SDK itself
+        // says `NotFound` where there is no body.)
+        (404, _) => (Kind::Unavailable, None),
         (412, _) => (Kind::ConditionFailed, None),
         (409, _) => (Kind::Conflict, None),
         (_, Some("RequestTimeTooSkewed")) => (Kind::Unavailable, Some(SKEWED)),
@@ -147,6 +148,7 @@ mod tests {
             (404, Some("NoSuchKey"), Kind::NotFound),
             (404, Some("NoSuchBucket"), Kind::NoSuchStore),
             (404, None, Kind::Unavailable),
+            (404, Some("NotFound"), Kind::Unavailable),
             (412, Some("PreconditionFailed"), Kind::ConditionFailed),
             (412, None, Kind::ConditionFailed),
             (409, Some("ConditionalRequestConflict"), Kind::Conflict),
