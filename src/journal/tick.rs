@@ -91,8 +91,24 @@ pub async fn tick(core: &Arc<Core>, given: Option<Listing>) -> Result<Listing, E
             }
         }
     }
-    let message = format!("namespace {:?} changed faster than {MOST_ROUNDS} LISTs could follow", core.name);
-    Err(Error::new(Status::Unavailable, message))
+    Err(out_of_rounds(core, &listing))
+}
+
+/// Why no round of a tick came to its end.
+fn out_of_rounds(core: &Core, listing: &Listing) -> Error {
+    let (took, limit) = (listing.ended.since(listing.began), core.replica.timing.list_is_young);
+    let name = &core.name;
+    let message = if took >= limit / 2 {
+        format!(
+            "a LIST of namespace {name:?} took {} s for {} segments, and what it shows is too old after {} s: let fewer segments pile up (docs/operating.md)",
+            took.as_secs(),
+            listing.segments.len(),
+            limit.as_secs()
+        )
+    } else {
+        format!("namespace {name:?} changed faster than {MOST_ROUNDS} LISTs could follow")
+    };
+    Error::new(Status::Unavailable, message)
 }
 
 async fn new_listing(core: &Arc<Core>) -> Result<Listing, Error> {
