@@ -6,6 +6,7 @@ mod servers;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
+#[cfg(feature = "s3")]
 use opjournal::Status;
 use opjournal::environment::{Environment, Process};
 use opjournal::store::local::LocalStore;

@@ -8,6 +8,7 @@
 pub mod wire;
 
 use opjournal::config::S3Config;
+use opjournal::store::Store;
 use opjournal::store::s3::S3Store;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -26,6 +27,8 @@ const START: Duration = Duration::from_secs(120);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Product {
     Minio,
+    /// MinIO with the certificate in `tls`.
+    MinioTls,
     Moto,
     Ministack,
     S3rver,
@@ -42,13 +45,13 @@ pub struct Server {
 impl Product {
     /// The server of this product that the tests of this process share. Started when it is first asked for.
     pub fn shared(self) -> &'static Server {
-        static SERVERS: [OnceLock<Server>; 4] = [const { OnceLock::new() }; 4];
+        static SERVERS: [OnceLock<Server>; 5] = [const { OnceLock::new() }; 5];
         SERVERS[self as usize].get_or_init(|| Server::start(self))
     }
 
     fn name(self) -> &'static str {
         match self {
-            Product::Minio => "minio",
+            Product::Minio | Product::MinioTls => "minio",
             Product::Moto => "moto",
             Product::Ministack => "ministack",
             Product::S3rver => "s3rver",
@@ -58,7 +61,7 @@ impl Product {
     /// What is called to start it.
     fn program(self) -> PathBuf {
         let program = match self {
-            Product::Minio => "minio",
+            Product::Minio | Product::MinioTls => "minio",
             Product::Moto => "bin/moto_server",
             Product::Ministack => "bin/ministack",
             Product::S3rver => "node_modules/.bin/s3rver",
@@ -89,6 +92,11 @@ fn servers() -> PathBuf {
     cache.join("servers")
 }
 
+/// Where the certificates are.
+fn tls() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/tls")
+}
+
 /// A port that nobody listens on.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -105,7 +113,8 @@ impl Server {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
         let data = directory.path().join("data");
         // MinIO takes a directory for a bucket.
-        std::fs::create_dir_all(data.join(if product == Product::Minio { BUCKET } else { "" })).expect("created");
+        let is_minio = matches!(product, Product::Minio | Product::MinioTls);
+        std::fs::create_dir_all(data.join(if is_minio { BUCKET } else { "" })).expect("created");
         let port = free_port();
         let log = std::fs::File::create(directory.path().join("log")).expect("a log");
         let mut command = command(product, port, &data);
@@ -125,11 +134,14 @@ impl Server {
 
     /// Looks until the server answers. `false` where it has ended.
     fn wait_until_ready(&mut self) -> bool {
-        let request = if self.product == Product::Minio { "GET /minio/health/cluster" } else { "GET /" };
         let begun = Instant::now();
         loop {
-            let answer = self.ask(request);
-            if answer.starts_with("HTTP/1.1 ") && !answer.contains(" 503 ") {
+            let (is_ready, answer) = match self.product {
+                Product::Minio => self.answers("GET /minio/health/cluster"),
+                Product::MinioTls => self.lists(),
+                Product::Moto | Product::Ministack | Product::S3rver => self.answers("GET /"),
+            };
+            if is_ready {
                 return true;
             }
             if self.child.try_wait().expect("a look at the child").is_some() {
@@ -138,6 +150,18 @@ impl Server {
             assert!(begun.elapsed() < START, "{} does not answer within {START:?}: {answer}", self.product.name());
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    fn answers(&self, request: &str) -> (bool, String) {
+        let answer = self.ask(request);
+        (answer.starts_with("HTTP/1.1 ") && !answer.contains(" 503 "), answer)
+    }
+
+    /// Whether the server answers a LIST, where plain HTTP does not reach it.
+    fn lists(&self) -> (bool, String) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let listed = runtime.block_on(async { self.store().await.list("", None).await });
+        (listed.is_ok(), listed.err().map_or_else(String::new, |failure| failure.message))
     }
 
     /// Sends a request without a body, and returns what comes back; nothing where nothing does.
@@ -159,7 +183,13 @@ impl Server {
 
     /// What a journal must be told to reach this server.
     pub fn config(&self) -> S3Config {
-        config_for(self.address(), self.product.keys())
+        let config = config_for(self.address(), self.product.keys());
+        match self.product {
+            Product::MinioTls => {
+                S3Config { endpoint: Some(format!("https://{}", self.address())), ca_bundle: Some(tls().join("ca.pem")), ..config }
+            }
+            _ => config,
+        }
     }
 
     /// A store below a root that nobody used.
@@ -187,8 +217,11 @@ fn command(product: Product, port: u16, data: &Path) -> Command {
     command.arg(data).arg(product.program());
     let (id, secret) = product.keys();
     match product {
-        Product::Minio => {
+        Product::Minio | Product::MinioTls => {
             command.arg("server").arg("--quiet").arg("--address").arg(format!("127.0.0.1:{port}")).arg(data);
+            if product == Product::MinioTls {
+                command.arg("--certs-dir").arg(tls());
+            }
             command.env("MINIO_ROOT_USER", id).env("MINIO_ROOT_PASSWORD", secret);
             command.env("MINIO_BROWSER", "off").env("MINIO_UPDATE", "off");
         }
