@@ -23,8 +23,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The region that servers other than AWS are told where none is configured: they want a name, whatever it is.
 const ANY_REGION: &str = "us-east-1";
 
-/// A client that sends each request once.
-pub async fn connect(config: &S3Config) -> Result<aws_sdk_s3::Client, Error> {
+/// A client that sends each request once, and the endpoint that it sends them to where that is not AWS's own.
+pub async fn connect(config: &S3Config) -> Result<(aws_sdk_s3::Client, Option<String>), Error> {
     if let Some(endpoint) = &config.endpoint {
         check_endpoint(endpoint)?;
     }
@@ -58,15 +58,19 @@ pub async fn connect(config: &S3Config) -> Result<aws_sdk_s3::Client, Error> {
         .force_path_style(config.force_path_style);
     if shared.region().is_none() {
         if shared.endpoint_url().is_none() {
-            return Err(Error::invalid("no region is configured: set `region`, AWS_REGION or the profile's region").with("field", "region"));
+            return Err(
+                Error::invalid("no region is configured: set `region`, AWS_REGION or the profile's region").with("member", "region")
+            );
         }
         builder = builder.region(Region::from_static(ANY_REGION));
     }
-    Ok(aws_sdk_s3::Client::from_conf(builder.build()))
+    // One from the environment may hold anything, a password too: then it is not for messages.
+    let endpoint = shared.endpoint_url().filter(|endpoint| check_endpoint(endpoint).is_ok()).map(str::to_owned);
+    Ok((aws_sdk_s3::Client::from_conf(builder.build()), endpoint))
 }
 
 fn check_endpoint(endpoint: &str) -> Result<(), Error> {
-    let wrong = |why: &str| Err(Error::invalid(format!("`endpoint` {why}")).with("field", "endpoint"));
+    let wrong = |why: &str| Err(Error::invalid(format!("`endpoint` {why}")).with("member", "endpoint"));
     let Some(authority) = endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://")) else {
         return wrong("must begin with https:// or http://");
     };
@@ -85,8 +89,8 @@ fn keys(config: &S3Config) -> Result<Option<Credentials>, Error> {
     match (&config.access_key_id, &config.secret_access_key) {
         (Some(id), Some(secret)) => Ok(Some(Credentials::new(id, secret, config.session_token.clone(), None, "opjournal configuration"))),
         (None, None) if config.session_token.is_none() => Ok(None),
-        (None, _) => Err(Error::invalid("`access_key_id` is missing").with("field", "access_key_id")),
-        (_, None) => Err(Error::invalid("`secret_access_key` is missing").with("field", "secret_access_key")),
+        (None, _) => Err(Error::invalid("`access_key_id` is missing").with("member", "access_key_id")),
+        (_, None) => Err(Error::invalid("`secret_access_key` is missing").with("member", "secret_access_key")),
     }
 }
 
@@ -111,7 +115,7 @@ fn http_client(config: &S3Config, has_keys: bool) -> Result<SharedHttpClient, Er
 
 /// The text of a file of certificates, once it is sure that all of them can be used: the HTTP client would panic.
 fn read_certificates(path: &Path) -> Result<Vec<u8>, Error> {
-    let wrong = |why: String| Error::invalid(format!("`ca_bundle` {}: {why}", path.display())).with("field", "ca_bundle");
+    let wrong = |why: String| Error::invalid(format!("`ca_bundle` {}: {why}", path.display())).with("member", "ca_bundle");
     let text = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&text) {
@@ -181,9 +185,9 @@ mod tests {
     #[test]
     fn half_a_pair_of_keys_is_refused_by_name() {
         let config = S3Config { access_key_id: Some("id".into()), ..S3Config::default() };
-        assert_eq!(keys(&config).expect_err("no secret").details["field"], "secret_access_key");
+        assert_eq!(keys(&config).expect_err("no secret").details["member"], "secret_access_key");
         let config = S3Config { session_token: Some("token".into()), ..S3Config::default() };
-        assert_eq!(keys(&config).expect_err("no keys").details["field"], "access_key_id");
+        assert_eq!(keys(&config).expect_err("no keys").details["member"], "access_key_id");
     }
 
     #[test]
@@ -195,7 +199,7 @@ mod tests {
             ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\n"]
         {
             std::fs::write(&path, text).expect("written");
-            assert_eq!(read_certificates(&path).expect_err(text).details["field"], "ca_bundle");
+            assert_eq!(read_certificates(&path).expect_err(text).details["member"], "ca_bundle");
         }
     }
 }

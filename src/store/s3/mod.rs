@@ -28,6 +28,8 @@ pub struct S3Store {
     /// What comes before every key: empty, or the root and a slash.
     before: String,
     url: String,
+    /// The same, and at which endpoint where that is not AWS's own: for messages about requests.
+    place: String,
     expected_bucket_owner: Option<String>,
     sse: Option<ServerSideEncryption>,
     kms_key_id: Option<String>,
@@ -41,11 +43,14 @@ impl S3Store {
             "" => (String::new(), format!("s3://{bucket}")),
             root => (format!("{root}/"), format!("s3://{bucket}/{root}")),
         };
+        let (client, endpoint) = client::connect(config).await?;
+        let place = endpoint.map_or_else(|| url.clone(), |endpoint| format!("{url} at {endpoint}"));
         Ok(S3Store {
-            client: client::connect(config).await?,
+            client,
             bucket: bucket.to_owned(),
             before,
             url,
+            place,
             expected_bucket_owner: config.expected_bucket_owner.clone(),
             sse: config.sse.as_deref().map(ServerSideEncryption::from),
             kms_key_id: config.kms_key_id.clone(),
@@ -56,7 +61,13 @@ impl S3Store {
         format!("{}{key}", self.before)
     }
 
+    /// A request, as messages name it.
+    fn request(&self, method: &str, of: &str) -> String {
+        format!("{method} {of} in {}", self.place)
+    }
+
     async fn put_here(self, key: String, body: Bytes, condition: Condition) -> Result<Put, Failure> {
+        let what = self.request("PUT", &key);
         let answer = Answer::default();
         let request = self
             .client
@@ -75,7 +86,7 @@ impl S3Store {
         };
         match request.customize().interceptor(answer.clone()).send().await {
             Ok(put) => Ok(Put { etag: put.e_tag.map(etag), date: answer.date() }),
-            Err(error) => Err(answer.failure(&format!("PUT {key}"), &error)),
+            Err(error) => Err(answer.failure(&what, &error)),
         }
     }
 }
@@ -152,7 +163,7 @@ impl Store for S3Store {
     }
 
     async fn get(&self, key: &str, options: GetOptions) -> Result<Get, Failure> {
-        let what = format!("GET {key}");
+        let what = self.request("GET", key);
         let answer = Answer::default();
         let range = match options.range {
             None => None,
@@ -189,7 +200,7 @@ impl Store for S3Store {
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, Failure> {
-        let what = format!("LIST {prefix}");
+        let what = self.request("LIST", prefix);
         let answer = Answer::default();
         let request = self
             .client
@@ -224,7 +235,7 @@ impl Store for S3Store {
     }
 
     async fn delete(&self, keys: &[String]) -> Result<Deleted, Failure> {
-        let what = format!("DELETE of {} objects", keys.len());
+        let what = self.request("DELETE", &format!("of {} objects", keys.len()));
         if keys.is_empty() {
             return Ok(Deleted { date: None });
         }
