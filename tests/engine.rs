@@ -417,6 +417,24 @@ fn a_write_of_a_replica_that_is_cut_off_is_settled_when_it_is_back() {
 }
 
 #[test]
+fn flush_waits_for_a_write_that_was_given_up_while_it_is_still_tried() {
+    play(Character::plain(), |stage| async move {
+        // D is 10 s: the write is given up by its caller long before its PUT is.
+        let a = stage.replica("a", Settings::default()).await;
+        let on_a = a.open(NS).await;
+        add(&on_a, 1).await.expect("applied");
+        stage.bucket.cut_off(a.process.id(), true);
+        let write = on_a.submit(br#"{"op":"IntAdd","Key":"n","Delta":100}"#, a.after(1)).expect("accepted");
+        let error = write.outcome().await.expect_err("too late");
+        let segment = error.details["segment"].as_str().expect("named").to_owned();
+        stage.bucket.cut_off(a.process.id(), false);
+        on_a.flush(None).await.expect("flushed");
+        assert_eq!(ask(&on_a, &format!(r#"{{"op":"Outcome","Segment":"{segment}"}}"#)), "applied");
+        assert_eq!(n(&on_a), 101);
+    });
+}
+
+#[test]
 fn what_waits_is_bounded_and_can_be_withdrawn() {
     play(Character::plain(), |stage| async move {
         let limits = Limits { waiting_bytes: 200, ..Limits::default() };

@@ -154,7 +154,7 @@ impl Committer<'_> {
             core.outcomes().settle(&key, Told::Failed, false);
             return;
         }
-        core.set_sent(batches.iter().map(|pending| pending.ticket.clone()).collect());
+        core.set_sent(key.clone(), batches.iter().map(|pending| pending.ticket.clone()).collect());
         self.last_begun = Some(begun);
         let expires = store_time + core.replica.timing.expires_after();
         let (writer, folded) = {
@@ -181,6 +181,7 @@ impl Committer<'_> {
                 let error = failure.into_error().with("object", core.object(&key));
                 tracing::warn!(namespace = core.name, segment = %key, error = %error, "the store refused a segment; its batches failed");
                 core.outcomes().settle(&key, Told::Failed, !all_hear(&batches, &Err(error)));
+                core.take_sent();
             }
             Fate::Unknown(why) => {
                 count(&core.figures.unknown);
@@ -228,6 +229,7 @@ impl Committer<'_> {
             }
         };
         core.outcomes().settle(key, told, !all_hear(batches, &result) || told == Told::Unknown);
+        core.take_sent();
         match told {
             Told::Applied if !why.is_empty() => count(&core.figures.settled_applied),
             Told::Failed => count(&core.figures.settled_failed),

@@ -41,6 +41,12 @@ pub struct Ticks {
     pub error: Option<Error>,
 }
 
+/// The segment that is on its way, or open.
+struct Sent {
+    key: SegmentKey,
+    tickets: Vec<Arc<Ticket>>,
+}
+
 /// Figures for `stats`.
 #[derive(Default)]
 pub struct Figures {
@@ -82,7 +88,9 @@ pub struct Core {
     pub line_changed: Notify,
     outcomes: Mutex<Outcomes>,
     /// The batches of the segment that is on its way, or open.
-    sent: Mutex<Vec<Arc<Ticket>>>,
+    sent: Mutex<Option<Sent>>,
+    /// It was settled.
+    pub sent_settled: Notify,
     /// Where the committer waits for the open segment's verdict.
     settling: Mutex<Option<oneshot::Sender<Verdict>>>,
     pub ticks: watch::Sender<Ticks>,
@@ -125,6 +133,7 @@ impl Core {
             line_changed: Notify::new(),
             outcomes: Mutex::default(),
             sent: Mutex::default(),
+            sent_settled: Notify::new(),
             settling: Mutex::default(),
             ticks: watch::Sender::default(),
             tick_wanted: Notify::new(),
@@ -267,8 +276,7 @@ impl Core {
     /// The committer has ended: nobody is left waiting for it.
     pub fn stop(&self) {
         self.refuse_all(&Error::new(Status::Closed, "the journal was closed before the batch was sent; it never takes effect"));
-        let sent = std::mem::take(&mut *self.sent.lock().unwrap_or_else(PoisonError::into_inner));
-        for ticket in sent {
+        for ticket in self.take_sent() {
             ticket.give_up(Status::Closed, "the journal was closed");
         }
         self.stopped.send_replace(true);
@@ -280,9 +288,30 @@ impl Core {
         let _ = self.stopped.subscribe().wait_for(|stopped| *stopped).await;
     }
 
-    /// Remembers whose batches are on their way.
-    pub fn set_sent(&self, tickets: Vec<Arc<Ticket>>) {
-        *self.sent.lock().unwrap_or_else(PoisonError::into_inner) = tickets;
+    fn sent(&self) -> MutexGuard<'_, Option<Sent>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers whose batches are on their way, in which segment.
+    pub fn set_sent(&self, key: SegmentKey, tickets: Vec<Arc<Ticket>>) {
+        *self.sent() = Some(Sent { key, tickets });
+    }
+
+    /// The segment was settled, one way or another: nobody has to wait for it any more.
+    pub fn take_sent(&self) -> Vec<Arc<Ticket>> {
+        let sent = self.sent().take();
+        self.sent_settled.notify_waiters();
+        sent.map_or_else(Vec::new, |sent| sent.tickets)
+    }
+
+    /// The segment that is not settled although some caller was told that its outcome is unknown, or although its PUT
+    /// was given up.
+    pub fn in_doubt(&self) -> Option<SegmentKey> {
+        let open = self.memory().open_segment().map(|open| open.key.clone());
+        let sent = self.sent();
+        let sent = sent.as_ref()?;
+        let was_told = sent.tickets.iter().any(|ticket| ticket.is_done());
+        (was_told || open.as_ref() == Some(&sent.key)).then(|| sent.key.clone())
     }
 
     /// Refuses a batch where the state has no room for it.

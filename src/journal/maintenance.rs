@@ -21,8 +21,8 @@ use std::time::Duration;
 const DELETES_A_REQUEST: usize = 1000;
 /// The longest pause before a fold, in which another replica may be faster.
 const LONGEST_JITTER: Duration = Duration::from_millis(500);
-/// The base is compacted when an eighth of its entries changed, but not for fewer changes than the first, and in any case for more than the second:
-/// every lookup searches the changes first.
+/// The base is compacted when an eighth of its entries changed, but not for fewer changes than the first, and in any
+/// case for more than the second: every lookup searches the changes first.
 const CHANGES: (usize, usize) = (4096, 16384);
 
 /// Starts what a good tick's LIST makes due, unless the last of it is still at work.

@@ -60,6 +60,9 @@ async fn carry_out(core: &Arc<Core>, key: &str, deadline: Option<Reading>) -> Re
         }
         // Another replica was faster.
         Err(failure) if failure.kind == Kind::NotFound => {}
+        Err(failure) if failure.kind == Kind::Refused => {
+            return Err(Error::new(Status::TooLarge, format!("{from} is not moved aside: {}", failure.message)).with("object", from));
+        }
         Err(failure) => return Err(failure.into_error().with("object", from)),
     }
     count(&core.figures.quarantined);

@@ -5,7 +5,7 @@
 //! between.
 
 use super::core::{Core, Ticks, count};
-use super::key::METADATA;
+use super::key::{METADATA, SegmentKey};
 use super::listing::{Listing, list_shared};
 use super::maintenance;
 use super::replica::Replica;
@@ -228,22 +228,37 @@ pub fn closed(core: &Core) -> Error {
     Error::new(Status::Closed, format!("namespace {:?} was closed", core.name))
 }
 
-/// Flush: returns once everything that was acknowledged anywhere before the call is visible, and what was open is
+/// Flush: returns once everything that was acknowledged anywhere before the call is visible, and what was in doubt is
 /// settled.
 pub async fn flush(core: &Arc<Core>, deadline: Option<Reading>) -> Result<(), Error> {
+    let in_doubt = core.in_doubt();
     tick_from_now(core, deadline).await?;
-    let opened = core.memory().open_segment().map(|open| open.key.clone());
-    if let Some(opened) = opened {
-        let mut ticks = core.ticks.subscribe();
-        while core.memory().open_segment().is_some_and(|open| open.key == opened) {
-            let wanted = ticks.borrow_and_update().begun + 1;
-            wait_for(core, &mut ticks, wanted, deadline).await.map_err(|error| match error.status {
-                Status::TimedOut => Error { message: format!("{}; {opened} is not settled yet", error.message), ..error },
-                _ => error,
-            })?;
-        }
+    if let Some(key) = in_doubt {
+        until_settled(core, &key, deadline).await?;
     }
     check_readable(core)
+}
+
+/// Waits until a segment is no longer in doubt: an answer to its PUT settles it, or a tick. Ends as well where ticks
+/// fail in a way that waiting does not mend.
+async fn until_settled(core: &Arc<Core>, key: &SegmentKey, deadline: Option<Reading>) -> Result<(), Error> {
+    let mut ticks = core.ticks.subscribe();
+    loop {
+        // Made before the look, so that no settling can fall between the two.
+        let settled = core.sent_settled.notified();
+        if core.in_doubt().as_ref() != Some(key) {
+            return Ok(());
+        }
+        let wanted = ticks.borrow_and_update().begun + 1;
+        tokio::select! {
+            biased;
+            () = settled => {}
+            tick = wait_for(core, &mut ticks, wanted, deadline) => tick.map_err(|error| match error.status {
+                Status::TimedOut => Error { message: format!("{}; {key} is not settled yet", error.message), ..error },
+                _ => error,
+            })?,
+        }
+    }
 }
 
 /// Fails where a segment of the namespace cannot be read.

@@ -213,7 +213,8 @@ async fn read_rollup(core: &Arc<Core>, listing: &Listing, newest: Option<&HeldRo
                 None => return missing(core, listing).await,
                 Some(Read::NotModified) => return Ok(News::Same),
                 Some(Read::Found { etag, size, body }) => {
-                    let head = rollup::read_head(&body, core.replica.settings.limits.depth).map_err(|reason| unreadable(core, &reason))?;
+                    let head = rollup::read_head(&body, core.replica.settings.limits.depth)
+                        .map_err(|reason| unreadable(&core.places.rollup, &reason))?;
                     if let Some(head) = head {
                         return advance(core, listing, etag, head, &body, size).await;
                     }
@@ -235,14 +236,13 @@ async fn read(core: &Arc<Core>, options: GetOptions) -> Result<Option<Read>, Err
     match core.replica.requests.read(&core.places.rollup, options, limit).await {
         Ok(read) => Ok(Some(read)),
         Err(failure) if failure.kind == Kind::NotFound => Ok(None),
-        Err(failure) if failure.kind == Kind::Refused => Err(unreadable(core, &failure.message)),
+        Err(failure) if failure.kind == Kind::Refused => Err(unreadable(&core.places.rollup, &failure.message)),
         Err(failure) => Err(failure.into_error()),
     }
 }
 
-fn unreadable(core: &Core, reason: &str) -> Error {
-    let object = &core.places.rollup;
-    Error::new(Status::Unreadable, format!("{object} cannot be read: {reason}")).with("object", object.clone())
+fn unreadable(object: &str, reason: &str) -> Error {
+    Error::new(Status::Unreadable, format!("{object} cannot be read: {reason}")).with("object", object)
 }
 
 /// Another rollup, of which the head was read: where this replica holds everything that it folded, the state is known
@@ -272,7 +272,7 @@ async fn advance(core: &Arc<Core>, listing: &Listing, etag: ETag, head: Head, st
         Ok(Read::NotModified) => Ok(News::Changed),
         // It was replaced between the two requests.
         Err(failure) if matches!(failure.kind, Kind::ConditionFailed | Kind::NotFound) => Ok(News::Changed),
-        Err(failure) if failure.kind == Kind::Refused => Err(unreadable(core, &failure.message)),
+        Err(failure) if failure.kind == Kind::Refused => Err(unreadable(&core.places.rollup, &failure.message)),
         Err(failure) => Err(failure.into_error()),
     }
 }
@@ -283,12 +283,12 @@ async fn found(core: &Arc<Core>, listing: &Listing, etag: ETag, body: Bytes) -> 
     let limits = &core.replica.settings.limits;
     if body.len() > limits.state_bytes + (16 << 20) {
         let reason = format!("it is {} bytes long, over the limit of {} bytes (limits.state_bytes)", body.len(), limits.state_bytes);
-        return Err(unreadable(core, &reason));
+        return Err(unreadable(&core.places.rollup, &reason));
     }
     let depth = limits.depth;
     let rollup = compute(&core.replica.requests.environment, move || rollup::read(body, depth)).await;
     let rollup = rollup.ok_or_else(|| Error::new(Status::Internal, "the computation that reads the rollup was given up"))?;
-    let rollup = rollup.map_err(|reason| unreadable(core, &reason))?;
+    let rollup = rollup.map_err(|reason| unreadable(&core.places.rollup, &reason))?;
     let (is_older, held) = {
         let memory = core.memory();
         (memory.is_older_than_held(Some(&rollup.head)), memory.rollup().head.clone())
@@ -330,6 +330,7 @@ async fn read_legacy(core: &Arc<Core>) -> Result<Option<State>, Error> {
     let body = match core.replica.requests.read_whole(&core.places.legacy, limits.object_bytes as u64).await {
         Ok(body) => body,
         Err(failure) if failure.kind == Kind::NotFound => return Ok(None),
+        Err(failure) if failure.kind == Kind::Refused => return Err(unreadable(&core.places.legacy, &failure.message)),
         Err(failure) => return Err(failure.into_error().with("object", core.places.legacy.clone())),
     };
     match State::read(body, limits.depth) {

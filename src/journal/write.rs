@@ -64,6 +64,11 @@ impl Ticket {
         is_first
     }
 
+    /// Whether its caller was told an outcome.
+    pub fn is_done(&self) -> bool {
+        matches!(*self.phase(), Phase::Done(_))
+    }
+
     /// Ends the wait now, with `status`. The caller of a withdrawal must take the batch out of the line.
     pub fn give_up(&self, status: Status, why: &str) -> GivenUp {
         let mut phase = self.phase();
@@ -216,8 +221,7 @@ mod tests {
         let (_, sent) = line.push(vec![b'c'], None, 100).expect("room");
         assert!(matches!(withdrawn.give_up(Status::Cancelled, "cancelled"), GivenUp::Withdrawn(_)));
         assert_eq!(line.take(&key(), 100, Reading(5)).len(), 1);
-        let is_done = |ticket: &Ticket| matches!(*ticket.phase(), Phase::Done(_));
-        assert!(is_done(&late) && is_done(&withdrawn) && !is_done(&sent));
+        assert!(late.is_done() && withdrawn.is_done() && !sent.is_done());
         match sent.give_up(Status::TimedOut, "the time is over") {
             GivenUp::Unknown(error) => {
                 assert_eq!(error.outcome, crate::Outcome::Unknown);
