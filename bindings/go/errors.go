@@ -112,7 +112,7 @@ type Error struct {
 
 // Error describes the failure in one line.
 func (e *Error) Error() string {
-	text := fmt.Sprintf("opjournal: %s: %s", e.Code, e.Message)
+	text := e.Code.Error() + ": " + e.Message
 	if e.Outcome == OutcomeUnknown {
 		text += " (outcome unknown: " + e.Segment + ")"
 	}
