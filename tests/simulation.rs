@@ -109,7 +109,9 @@ fn print_violations(report: &Report, traced: bool) {
         print_trace(&again, report.violations.first().map(|violation| violation.at));
     }
     let end = seed + 1;
-    println!("replay: OPJOURNAL_SIM_SEEDS={seed}..{end} OPJOURNAL_SIM_TRACE=1 cargo test --no-default-features --test simulation every_promise -- --nocapture");
+    println!(
+        "replay: OPJOURNAL_SIM_SEEDS={seed}..{end} OPJOURNAL_SIM_TRACE=1 cargo test --no-default-features --test simulation every_promise -- --nocapture"
+    );
 }
 
 fn print_trace(report: &Report, until: Option<u64>) {

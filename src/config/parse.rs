@@ -1,5 +1,5 @@
-//! From JSON to a [`Config`]. Strict: what is not known, has another type, or is out of its range is refused, so that no
-//! misspelled member is silently without effect. No message repeats a value of a member that may be secret.
+//! From JSON to a [`Config`]. Strict: what is not known, has another type, or is out of its range is refused, so that
+//! no misspelled member is silently without effect. No message repeats a value of a member that may be secret.
 
 use super::{Compaction, Config, Limits, S3Config, Settings, StoreUrl};
 use crate::error::Error;
@@ -11,7 +11,8 @@ use std::time::Duration;
 /// A configuration that is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// The member that is wrong, with a dot before an inner one: `compaction.age_threshold_ms`. Empty: the text as a whole.
+    /// The member that is wrong, with a dot before an inner one: `compaction.age_threshold_ms`. Empty: the text as a
+    /// whole.
     pub member: String,
     pub message: String,
 }
@@ -67,6 +68,8 @@ const COMPACTION_MEMBERS: &[&str] = &["segment_threshold", "age_threshold_ms"];
 const LIMITS_MEMBERS: &[&str] = &["batch_bytes", "segment_bytes", "waiting_bytes", "state_bytes", "depth", "object_bytes"];
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+/// A state version finds its entries by four bytes.
+const MOST_STATE_BYTES: u64 = if usize::BITS < 64 { 1 << 31 } else { u32::MAX as u64 };
 /// As much as may ever be asked for in bytes: 1 TiB, where the machine can count it.
 const MOST_BYTES: u64 = if usize::BITS < 64 { 1 << 31 } else { 1 << 40 };
 
@@ -129,7 +132,7 @@ fn limits(object: &Object) -> Result<Limits, ConfigError> {
         batch_bytes: bytes("batch_bytes", default.batch_bytes)?,
         segment_bytes: bytes("segment_bytes", default.segment_bytes)?,
         waiting_bytes: bytes("waiting_bytes", default.waiting_bytes)?,
-        state_bytes: bytes("state_bytes", default.state_bytes)?,
+        state_bytes: object.size("state_bytes", 1..=MOST_STATE_BYTES)?.unwrap_or(default.state_bytes),
         // What other readers of the bucket can be expected to take.
         depth: object.size("depth", 1..=128)?.unwrap_or(default.depth),
         object_bytes: bytes("object_bytes", default.object_bytes)?,

@@ -13,7 +13,7 @@ use super::Applied;
 use super::core::{Core, count};
 use super::key::SegmentKey;
 use super::outcomes::Told;
-use super::segment::{self, Segment};
+use super::segment::{self, Content, Segment};
 use super::settle::{Open, Verdict};
 use super::write::Pending;
 use crate::environment::until;
@@ -27,6 +27,8 @@ use tokio::sync::oneshot;
 
 /// An attempt that takes longer is given up, and its connection closed, while there is time for another.
 const ATTEMPT: Duration = Duration::from_secs(3);
+/// An attempt has one second more for each so many bytes.
+const SLOWEST_UPLINK: u64 = 512 << 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Callers that were just answered get this much of a round trip to come back, within these bounds.
@@ -44,8 +46,17 @@ enum Fate {
 /// Sends batches until the namespace ends. Whatever is not told its outcome by then is told that it is unknown, or that
 /// it was not sent.
 pub async fn run(core: Arc<Core>) {
+    // Also where the task panics or is dropped: nobody is left waiting.
+    let _stopping = Stopping(&core);
     core.until_end(Committer { core: &core, last_begun: None, last_batches: 0, round_trip: Duration::ZERO }.run()).await;
-    core.stop();
+}
+
+struct Stopping<'a>(&'a Core);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
 }
 
 struct Committer<'a> {
@@ -107,8 +118,10 @@ impl Committer<'_> {
         }
         self.gather().await;
         if requests.store_time().is_none() {
-            // The samples are too old: a tick's LIST brings a new one. Where it fails, the syncer's next one may not.
-            let _ = super::sync::tick_from_now(core, None).await;
+            // The samples are too old: a tick's LIST brings a new one.
+            if let Err(error) = super::sync::tick_from_now(core, None).await {
+                core.refuse_all(&error);
+            }
             return false;
         }
         !core.line().is_empty()
@@ -148,7 +161,7 @@ impl Committer<'_> {
         let key = core.keys().next(store_time, requests.environment.random());
         // Known as open before any caller can be told so.
         core.outcomes().sent(&key);
-        let batches = core.line().take(&key, settings.limits.segment_bytes, begun);
+        let batches = core.line().take(&key, settings.limits.segment_bytes.saturating_sub(segment::ENVELOPE), begun);
         self.last_batches = batches.len();
         if batches.is_empty() {
             core.outcomes().settle(&key, Told::Failed, false);
@@ -164,7 +177,13 @@ impl Committer<'_> {
         let ops = batches.iter().map(|pending| pending.ops.as_slice());
         let body = Bytes::from(segment::encode(ops, &writer, expires, folded));
         let segment = Segment::read(key.clone(), &body, &settings.limits);
-        debug_assert!(segment.is_readable(), "what is written can be read");
+        if let Content::Unreadable { reason, .. } = &segment.content {
+            // What nobody could read is not written.
+            let error = Error::new(Status::Internal, format!("the segment that was made cannot be read: {reason}"));
+            core.outcomes().settle(&key, Told::Failed, !all_hear(&batches, &Err(error)));
+            core.take_sent();
+            return;
+        }
         match self.put(&key, body, begun, expires).await {
             Fate::Applied => {
                 self.round_trip = requests.now().since(begun);
@@ -252,7 +271,10 @@ impl Committer<'_> {
                 // Nothing was sent, or what was sent may still arrive.
                 return Fate::Unknown(last);
             }
-            let result = requests.put(&object, body.clone(), Condition::Absent, left.min(ATTEMPT)).await;
+            // A large body on a slow line takes its time: what was given up once is given all that is left.
+            let attempt =
+                if may_have_been_done { left } else { left.min(ATTEMPT + Duration::from_secs(body.len() as u64 / SLOWEST_UPLINK)) };
+            let result = requests.put(&object, body.clone(), Condition::Absent, attempt).await;
             let is_in_time = requests.now() < end;
             let date = match &result {
                 Ok(put) => put.date,
@@ -267,8 +289,9 @@ impl Committer<'_> {
                     }
                     return Fate::Unknown(String::from("the store's answer came too late to count"));
                 }
+                // Nobody else makes this key, so a conflict is with a copy of an earlier attempt.
                 Err(failure) if matches!(failure.kind, Kind::Unavailable | Kind::Conflict) => {
-                    may_have_been_done |= failure.kind == Kind::Unavailable;
+                    may_have_been_done = true;
                     last = failure.message;
                 }
                 Err(failure) if !may_have_been_done => return Fate::Refused(failure),

@@ -340,7 +340,7 @@ impl Core {
             "ready": memory.is_ready(),
             "age_ms": self.age_ms(),
             "mark": { "lm": memory.mark().stamp.to_string(), "key": memory.mark().key },
-            "folded": memory.count(),
+            "folded": memory.count().folded,
             "state_bytes": memory.state().canonical_len(),
             "base_entries": rollup.state.base_len(),
             "overlay_entries": memory.state().overlay_len(),

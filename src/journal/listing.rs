@@ -77,10 +77,22 @@ pub async fn list(requests: &Requests, places: &Places) -> Result<Listing, Failu
         listing.take_in(&places.prefix, &page);
         let Some(next) = page.next.take() else { break };
         listing.is_one_page = false;
-        page = requests.list_page(&places.prefix, Some(&next)).await?;
+        page = next_page(requests, &places.prefix, &page, &next).await?;
     }
     listing.ended = requests.now();
     Ok(listing)
+}
+
+/// The page after `page`. A server that shows the same again would never come to an end.
+async fn next_page(requests: &Requests, prefix: &str, page: &Page, next: &str) -> Result<Page, Failure> {
+    let following = requests.list_page(prefix, Some(next)).await?;
+    match (page.objects.last(), following.objects.first()) {
+        (Some(last), Some(first)) if first.key <= last.key => {
+            let message = format!("LIST {prefix}: {} is shown after {}", first.key, last.key);
+            Err(Failure::new(Kind::Unavailable, message))
+        }
+        _ => Ok(following),
+    }
 }
 
 /// A LIST of everything under `.metadata/`, from which the listings of many namespaces can be taken.
@@ -130,7 +142,8 @@ pub async fn list_shared(requests: &Requests, prefix: &str, most: usize) -> Resu
         if pages.len() >= most {
             return Ok(None);
         }
-        page = requests.list_page(prefix, Some(&next)).await?;
+        let Some(last) = pages.last() else { break };
+        page = next_page(requests, prefix, last, &next).await?;
     }
     Ok(Some(SharedListing { began, ended: requests.now(), date, pages }))
 }

@@ -51,10 +51,19 @@ pub fn consider(core: &Arc<Core>, listing: Listing) {
     core.replica.requests.environment.spawn(
         "maintenance",
         Box::pin(async move {
+            let _at_work = AtWork(&task);
             task.until_end(maintain(&task, deletable, plan, needs_compaction)).await;
-            task.is_maintained.store(false, Ordering::SeqCst);
         }),
     );
+}
+
+/// Maintenance is at work until this is dropped, also by a panic.
+struct AtWork<'a>(&'a Core);
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.0.is_maintained.store(false, Ordering::SeqCst);
+    }
 }
 
 async fn maintain(core: &Arc<Core>, deletable: Vec<SegmentKey>, plan: Option<Plan>, needs_compaction: bool) {
@@ -101,6 +110,15 @@ async fn fold(core: &Arc<Core>, plan: Plan) -> Result<bool, Error> {
     if held.etag != plan.onto {
         return Ok(false);
     }
+    // A rollup over the limit could not be read again.
+    let limit = core.replica.settings.limits.state_bytes;
+    let too_large = |size: usize| {
+        let message = format!("the rollup would be {size} bytes long, over limits.state_bytes; nothing is folded any more");
+        Error::new(Status::TooLarge, message).with("object", core.places.rollup.clone())
+    };
+    if core.memory().state().canonical_len() > limit {
+        return Err(too_large(core.memory().state().canonical_len()));
+    }
     // The legacy state is pinned down before anything is folded onto it; who loses that race adopts the winner's.
     let onto = match plan.onto.clone() {
         None if held.state.canonical_len() > 2 => match seed(core, &held).await? {
@@ -126,9 +144,8 @@ async fn fold(core: &Arc<Core>, plan: Plan) -> Result<bool, Error> {
     let (state, head, Some(body), begins_chain) = folded else {
         return Err(Error::new(Status::Internal, "a fold made a rollup without proof"));
     };
-    if body.len() > core.replica.settings.limits.state_bytes {
-        let message = format!("the rollup would be {} bytes long, over limits.state_bytes; nothing is folded any more", body.len());
-        return Err(Error::new(Status::TooLarge, message).with("object", core.places.rollup.clone()));
+    if body.len() > limit {
+        return Err(too_large(body.len()));
     }
     if begins_chain {
         tracing::warn!(

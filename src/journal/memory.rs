@@ -12,7 +12,7 @@
 use super::key::SegmentKey;
 use super::listing::Listing;
 use super::replay::{Replay, Step};
-use super::rollup::{Head, Mark, Proof};
+use super::rollup::{Count, Head, Mark, Proof};
 use super::segment::{Content, Place, Segment};
 use super::settle::{Open, Verdict, settle};
 use super::timing::Timing;
@@ -100,7 +100,7 @@ pub struct Memory {
     /// When it ended. A LIST that began before then may show less, though it is joined later.
     last_list_ended: Reading,
     /// The greatest count of folded segments that any rollup or segment told.
-    greatest_count: u64,
+    greatest: Count,
     /// A segment says that more was folded than the held rollup knows: an older rollup was restored. Nothing is folded
     /// on it.
     is_rollup_behind: bool,
@@ -120,7 +120,7 @@ impl Memory {
             open: None,
             last_list_began: None,
             last_list_ended: now,
-            greatest_count: 0,
+            greatest: Count::ZERO,
             is_rollup_behind: false,
             fold_was_due: 0,
         }
@@ -162,12 +162,13 @@ impl Memory {
 
     /// The count that a segment written now names: of the held rollup, or the greatest ever seen where that has no
     /// proof.
-    pub fn count(&self) -> u64 {
-        self.rollup.head.proof.as_ref().map_or(self.greatest_count, |proof| proof.count)
+    pub fn count(&self) -> Count {
+        self.rollup.head.proof.as_ref().map_or(self.greatest, Proof::total)
     }
 
+    /// The count that a chain over a rollup without proof goes on from.
     pub fn greatest_count(&self) -> u64 {
-        self.greatest_count
+        self.greatest.folded
     }
 
     /// The first unreadable segment, in canonical order, and the reason.
@@ -290,10 +291,9 @@ impl Memory {
             return true;
         }
         match (&found.proof, &held.head.proof) {
-            (Some(found), Some(held)) => found.count < held.count,
-            // Over a rollup without proof the count goes on from the greatest one seen.
-            (Some(found), None) => found.count < self.greatest_count,
-            (None, _) => false,
+            (Some(found), Some(held)) => found.total() < held.total(),
+            // Where one of the two has no proof, the mark alone tells.
+            (_, None) | (None, _) => false,
         }
     }
 
@@ -314,7 +314,7 @@ impl Memory {
     }
 
     fn set_rollup(&mut self, rollup: HeldRollup) {
-        self.greatest_count = self.greatest_count.max(rollup.head.proof.as_ref().map_or(0, |proof| proof.count));
+        self.greatest = self.greatest.max(rollup.head.proof.as_ref().map_or(Count::ZERO, Proof::total));
         self.replay = Replay::new(rollup.state.clone());
         self.rollup = rollup;
     }
@@ -362,14 +362,14 @@ impl Memory {
         }
         let listed: Vec<Listed> = places.into_iter().map(|place| Listed { segment: self.bodies[&place.key].clone(), place }).collect();
         let newest = listed.iter().max_by_key(|listed| listed.segment.folded());
-        let told = newest.map_or(0, |listed| listed.segment.folded());
+        let told = newest.map_or(Count::ZERO, |listed| listed.segment.folded());
         let is_rollup_behind = match (&rollup.head.proof, newest) {
-            (Some(proof), Some(newest)) if told > proof.count => {
+            (Some(proof), Some(newest)) if told > proof.total() => {
                 if !was_read {
                     return Err(Refusal::ReadRollup);
                 }
                 if !self.is_ready() {
-                    return Err(Refusal::RollupLost { key: newest.place.key.clone(), folded: told, count: proof.count });
+                    return Err(Refusal::RollupLost { key: newest.place.key.clone(), folded: told.folded, count: proof.count });
                 }
                 true
             }
@@ -382,7 +382,7 @@ impl Memory {
             debug_assert!(news.head.mark >= self.rollup.head.mark, "the mark never goes back");
             self.set_rollup(news.clone());
         }
-        self.greatest_count = self.greatest_count.max(told);
+        self.greatest = self.greatest.max(told);
         self.listed = listed;
         let void_own = self.settle_own(listing);
         let settled = self.settle_open(listing, timing);
@@ -391,7 +391,7 @@ impl Memory {
         self.last_list_ended = listing.ended;
         let newly_behind = is_rollup_behind && !self.is_rollup_behind;
         self.is_rollup_behind = is_rollup_behind;
-        self.forget_bodies();
+        self.forget_bodies(None);
         let newly_unreadable = self.unreadable().map(|segment| segment.key.clone()).filter(|key| !were_unreadable.contains(key)).collect();
         Ok(Joined { settled, void_own, newly_unreadable, newly_behind })
     }
@@ -437,8 +437,11 @@ impl Memory {
         steps.chain(self.own.iter().map(|own| Step { segment: own.segment.clone(), stamp: None })).collect()
     }
 
-    fn forget_bodies(&mut self) {
+    /// Lets go of bodies that neither `listing` shows nor what is held needs. (A good join looks at what is held
+    /// alone.)
+    pub fn forget_bodies(&mut self, listing: Option<&Listing>) {
         let mut needed: BTreeSet<&SegmentKey> = self.listed.iter().map(|listed| &listed.place.key).collect();
+        needed.extend(listing.into_iter().flat_map(|listing| listing.segments.keys()));
         needed.extend(self.own.iter().map(|own| &own.segment.key));
         needed.extend(self.open.as_ref().map(|open| &open.key));
         self.bodies.retain(|key, _| needed.contains(key));

@@ -180,9 +180,7 @@ impl Namespace {
         }
         let limits = &settings.limits;
         let batch = ops::submit(ops, limits)?;
-        // What is around the ops of a segment takes less than this.
-        const ENVELOPE: usize = 256;
-        if batch.encoded.len() + ENVELOPE > limits.segment_bytes {
+        if batch.encoded.len() + segment::ENVELOPE > limits.segment_bytes {
             let message = format!(
                 "the batch is {} bytes long, over the {} bytes of a segment (limits.segment_bytes)",
                 batch.encoded.len(),

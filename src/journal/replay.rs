@@ -109,6 +109,7 @@ mod tests {
     use super::*;
     use crate::config::Limits;
     use crate::journal::key::KeyMaker;
+    use crate::journal::rollup::Count;
     use crate::journal::segment;
     use std::time::Duration;
 
@@ -118,7 +119,7 @@ mod tests {
         (0..count)
             .map(|index| {
                 let ops = format!(r#"{{"op":"ListAppend","Key":"l","Value":{index}}}"#).into_bytes();
-                let body = segment::encode([ops.as_slice()].into_iter(), "w", now, 0);
+                let body = segment::encode([ops.as_slice()].into_iter(), "w", now, Count::ZERO);
                 Step { segment: Segment::read(maker.next(now, 0), &body, &Limits::default()), stamp: Some(now) }
             })
             .collect()

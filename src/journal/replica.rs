@@ -17,6 +17,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
+/// How long a closed namespace's tasks are given to end.
+const UNTIL_STOPPED: std::time::Duration = std::time::Duration::from_secs(1);
+
 pub struct Replica {
     pub settings: Settings,
     pub timing: Timing,
@@ -153,7 +156,8 @@ impl Replica {
         self.end_all();
         let mut unknown = Vec::new();
         for core in cores {
-            core.until_stopped().await;
+            // Its tasks end at their next step; one that does not is not waited for.
+            let _ = crate::environment::within(&self.requests.environment, UNTIL_STOPPED, core.until_stopped()).await;
             unknown.extend(core.outcomes().unknown().into_iter().map(|key| format!("{}/{key}", core.name)));
         }
         unknown

@@ -3,6 +3,7 @@
 use super::key::SegmentKey;
 use super::segment::{Place, Segment};
 use crate::json;
+use crate::ops::MOST_FOLDED;
 use crate::state::State;
 use crate::time::Stamp;
 use base64::Engine as _;
@@ -74,7 +75,7 @@ impl Chain {
     }
 
     fn parse(text: &str) -> Option<Chain> {
-        if text.len() != 64 || !text.is_ascii() {
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
         }
         let mut bytes = [0; 32];
@@ -105,6 +106,18 @@ pub struct LastFolded {
     pub at: Stamp,
 }
 
+/// How many segments were folded, in a chain that began at `since`. Counts of two chains say nothing of each other: the
+/// later chain is the newer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Count {
+    pub since: Stamp,
+    pub folded: u64,
+}
+
+impl Count {
+    pub const ZERO: Count = Count { since: Stamp::ZERO, folded: 0 };
+}
+
 /// What a rollup says of how it came to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
@@ -129,6 +142,10 @@ impl Proof {
     /// folded and that are still listed: without their names they would count as strays.
     pub fn anew(count: u64, listed: impl Iterator<Item = SegmentKey>, at: Stamp) -> Proof {
         Proof { count, since: at, folded: listed.map(|key| (key, at)).collect(), ..Proof::empty() }
+    }
+
+    pub fn total(&self) -> Count {
+        Count { since: self.since, folded: self.count }
     }
 
     /// Takes in a segment that is folded at `at`.
@@ -176,7 +193,9 @@ impl Proof {
                 out.push(b',');
             }
             json::write_string(out, writer);
-            out.extend_from_slice(format!(":{{\"key\":\"{}\",\"at\":\"{}\"}}", short_name(&last.key), last.at).as_bytes());
+            out.extend_from_slice(b":{\"key\":");
+            json::write_string(out, &short_name(&last.key));
+            out.extend_from_slice(format!(",\"at\":\"{}\"}}", last.at).as_bytes());
         }
         out.extend_from_slice(b"}}");
     }
@@ -205,6 +224,9 @@ impl Proof {
         let time = |text: &str| Stamp::parse(text).ok_or_else(|| format!("its proof holds {text:?} where a time is due"));
         let name = |text: &str| long_name(text).ok_or_else(|| format!("its proof holds {text:?} where a segment's name is due"));
         let text: Text = serde_json::from_slice(text).map_err(|error| format!("its proof cannot be read: {error}"))?;
+        if text.count > MOST_FOLDED {
+            return Err(format!("the count of its proof is {}, which no namespace reaches", text.count));
+        }
         let mut folded = BTreeMap::new();
         for fold in text.folded {
             let at = time(&fold.at)?;
@@ -319,7 +341,7 @@ mod tests {
     }
 
     fn segment_at(place: &Place, writer: &str) -> std::sync::Arc<Segment> {
-        let body = segment::encode(std::iter::empty(), writer, place.stamp + Duration::from_secs(16), 0);
+        let body = segment::encode(std::iter::empty(), writer, place.stamp + Duration::from_secs(16), Count::ZERO);
         Segment::read(place.key.clone(), &body, &Limits::default())
     }
 
@@ -329,7 +351,7 @@ mod tests {
             let place = place(index * 10, index as u64);
             proof.add(&place, &segment_at(&place, "w1"), place.stamp + Duration::from_secs(40));
         }
-        let odd = Place { stamp: Stamp::from_millis(5), key: SegmentKey::parse("segment-UPPER.json").expect("a segment") };
+        let odd = Place { stamp: Stamp::from_millis(5), key: SegmentKey::parse("segment-\"UP\\PER.json").expect("a segment") };
         proof.add(&odd, &segment_at(&odd, "w2"), Stamp::from_millis(1_800_000_041_000));
         proof
     }
@@ -363,7 +385,7 @@ mod tests {
     #[test]
     fn a_void_segment_is_no_writers_last_one() {
         let late = place(60_000, 9);
-        let body = segment::encode(std::iter::empty(), "w1", Stamp::from_millis(1_800_000_016_000), 0);
+        let body = segment::encode(std::iter::empty(), "w1", Stamp::from_millis(1_800_000_016_000), Count::ZERO);
         let mut proof = sample();
         let last = proof.writers["w1"].clone();
         proof.add(&late, &Segment::read(late.key.clone(), &body, &Limits::default()), late.stamp + Duration::from_secs(40));
@@ -389,6 +411,8 @@ mod tests {
         assert!(reason(r#"{"state":{}}"#).contains("mark"));
         assert!(reason(r#"{"mark":{"lm":"0001-01-01T00:00:00Z","key":""}}"#).contains("state"));
         assert!(reason(r#"{"format":2,"state":{},"mark":{"lm":"0001-01-01T00:00:00Z","key":""}}"#).contains("format 2"));
+        let count = r#"{"proof":{"count":18446744073709551615,"chain":""},"state":{},"mark":{"lm":"0001-01-01T00:00:00Z","key":""}}"#;
+        assert!(reason(count).contains("count"));
         let chain = r#"{"proof":{"count":1,"chain":"00"},"state":{},"mark":{"lm":"0001-01-01T00:00:00Z","key":""}}"#;
         assert!(reason(chain).contains("chain"));
     }

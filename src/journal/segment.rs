@@ -1,6 +1,7 @@
 //! Segments: committed batches, as they lie in the bucket.
 
 use super::key::SegmentKey;
+use super::rollup::Count;
 use crate::config::Limits;
 use crate::ops::{self, Op, SegmentBody};
 use crate::time::Stamp;
@@ -76,15 +77,19 @@ impl Segment {
     }
 
     /// How many folded segments its writer knew of.
-    pub fn folded(&self) -> u64 {
-        self.body().and_then(|body| body.folded).unwrap_or(0)
+    pub fn folded(&self) -> Count {
+        let Some(body) = self.body() else { return Count::ZERO };
+        Count { since: body.since.unwrap_or(Stamp::ZERO), folded: body.folded.unwrap_or(0) }
     }
 }
 
+/// What is around the ops of a segment takes less than this.
+pub const ENVELOPE: usize = 256;
+
 /// The body of a new segment. `batches` are its batches' ops, each encoded and comma separated.
-pub fn encode<'a>(batches: impl Iterator<Item = &'a [u8]> + Clone, writer: &str, expires: Stamp, folded: u64) -> Vec<u8> {
+pub fn encode<'a>(batches: impl Iterator<Item = &'a [u8]> + Clone, writer: &str, expires: Stamp, folded: Count) -> Vec<u8> {
     let size: usize = batches.clone().map(|batch| batch.len() + 1).sum();
-    let mut body = Vec::with_capacity(size + 160);
+    let mut body = Vec::with_capacity(size + ENVELOPE);
     body.extend_from_slice(b"{\"ops\":[");
     let mut is_first = true;
     for batch in batches.filter(|batch| !batch.is_empty()) {
@@ -93,7 +98,12 @@ pub fn encode<'a>(batches: impl Iterator<Item = &'a [u8]> + Clone, writer: &str,
         }
         body.extend_from_slice(batch);
     }
-    body.extend_from_slice(format!("],\"writer\":\"{writer}\",\"expires\":\"{expires}\",\"folded\":{folded}}}").as_bytes());
+    body.extend_from_slice(format!("],\"writer\":\"{writer}\",\"expires\":\"{expires}\",\"folded\":{}", folded.folded).as_bytes());
+    if folded.since != Stamp::ZERO {
+        body.extend_from_slice(format!(",\"since\":\"{}\"", folded.since).as_bytes());
+    }
+    body.push(b'}');
+    debug_assert!(body.len() <= size + ENVELOPE);
     body
 }
 
@@ -106,12 +116,12 @@ mod tests {
     fn what_is_encoded_is_read_again() {
         let expires = Stamp::from_millis(1_800_000_000_500);
         let batches = [br#"{"op":"IntAdd","Key":"a","Delta":1}"#.to_vec(), Vec::new(), br#"{"op":"IntAdd","Key":"b","Delta":2}"#.to_vec()];
-        let body = encode(batches.iter().map(Vec::as_slice), "0123", expires, 42);
+        let body = encode(batches.iter().map(Vec::as_slice), "0123", expires, Count { since: expires, folded: 42 });
         let key = KeyMaker::default().next(Stamp::from_millis(1_800_000_000_000), 1);
         let segment = Segment::read(key, &body, &Limits::default());
         assert_eq!(segment.ops().len(), 2);
         assert_eq!(segment.writer(), Some("0123"));
-        assert_eq!(segment.folded(), 42);
+        assert_eq!(segment.folded(), Count { since: expires, folded: 42 });
         assert!(!segment.is_void(expires), "a stamp at its end is in time");
         assert!(segment.is_void(Stamp::from_millis(1_800_000_000_501)));
         assert!(segment.effective_ops(Stamp::from_millis(1_800_000_000_501)).is_empty());

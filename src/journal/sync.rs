@@ -24,7 +24,20 @@ const UNTIL_GIVEN: Duration = Duration::from_secs(1);
 
 /// Runs ticks until the namespace ends.
 pub async fn run(core: Arc<Core>) {
+    // Without ticks a namespace is no use: where this task panics, the namespace ends, and who waits is told.
+    let _ending = Ending(&core);
     core.until_end(run_ticks(&core)).await;
+}
+
+struct Ending<'a>(&'a Core);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if !self.0.has_ended() {
+            tracing::error!(namespace = self.0.name, "the task that runs ticks has stopped; the namespace is closed");
+            self.0.end();
+        }
+    }
 }
 
 async fn run_ticks(core: &Arc<Core>) {
@@ -125,7 +138,10 @@ async fn share_listing(core: &Arc<Core>) -> Shared {
             Shared::Dearer
         }
         // The namespace's own LIST will tell what is wrong.
-        Err(_) => Shared::Dearer,
+        Err(_) => {
+            sharing.is_too_long(cores.len());
+            Shared::Dearer
+        }
     }
 }
 
@@ -247,7 +263,8 @@ async fn until_settled(core: &Arc<Core>, key: &SegmentKey, deadline: Option<Read
         // Made before the look, so that no settling can fall between the two.
         let settled = core.sent_settled.notified();
         if core.in_doubt().as_ref() != Some(key) {
-            return Ok(());
+            // A namespace that ends settles nothing.
+            return if core.has_ended() { Err(closed(core)) } else { Ok(()) };
         }
         let wanted = ticks.borrow_and_update().begun + 1;
         tokio::select! {

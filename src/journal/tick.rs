@@ -62,7 +62,10 @@ pub async fn tick(core: &Arc<Core>, given: Option<Listing>) -> Result<Listing, E
         } else {
             match read_rollup(core, &listing, news.as_ref()).await? {
                 News::Same => {}
-                News::Found(found) => news = Some(*found),
+                News::Found(found) => {
+                    core.was_loss_told.store(false, Ordering::Relaxed);
+                    news = Some(*found);
+                }
                 News::Changed => {
                     listing = new_listing(core).await?;
                     continue;
@@ -139,6 +142,7 @@ async fn join(
         };
         match refusal {
             Refusal::Fetch(places) => {
+                core.memory().forget_bodies(Some(listing));
                 if !fetch(core, listing, &places).await? {
                     // One vanished: a fold and its deletes were faster. The bodies that came are kept.
                     return Ok(Err(Refusal::Fetch(places)));
@@ -167,26 +171,18 @@ async fn fetch(core: &Arc<Core>, listing: &Listing, places: &[Place]) -> Result<
     let fetches: Vec<_> = places.iter().map(|place| fetch_one(core.clone(), place.key.clone(), size_of(&place.key))).collect();
     let mut fetches = stream::iter(fetches).buffer_unordered(FETCHES_AT_ONCE);
     let mut none_is_gone = true;
-    let mut failed = None;
     while let Some((key, result)) = fetches.next().await {
         match result {
             Ok(body) => core.memory().keep_body(Segment::read(key, &body, limits)),
             Err(failure) if failure.kind == Kind::NotFound => none_is_gone = false,
-            Err(failure) if failure.kind == Kind::Refused => {
-                let size = size_of(&key);
-                if size <= limits.object_bytes as u64 {
-                    failed = Some(failure);
-                } else {
-                    core.memory().keep_body(Segment::oversized(key, size, limits.object_bytes));
-                }
+            Err(failure) if failure.kind == Kind::Refused && size_of(&key) > limits.object_bytes as u64 => {
+                core.memory().keep_body(Segment::oversized(key.clone(), size_of(&key), limits.object_bytes));
             }
-            Err(failure) => failed = Some(failure),
+            // What came is kept; the rest would only wait for a store that does not answer.
+            Err(failure) => return Err(failure.into_error().with("object", core.object(&key))),
         }
     }
-    match failed {
-        Some(failure) => Err(failure.into_error()),
-        None => Ok(none_is_gone),
-    }
+    Ok(none_is_gone)
 }
 
 async fn fetch_one(core: Arc<Core>, key: SegmentKey, size: u64) -> (SegmentKey, Result<Bytes, Failure>) {

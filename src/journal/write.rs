@@ -107,6 +107,9 @@ pub struct Pending {
     pub deadline: Option<Reading>,
 }
 
+/// What a waiting batch takes beside its ops: ticket, entry and result.
+const OVERHEAD: usize = 256;
+
 /// The batches of a namespace that wait to be sent, in the order of submission.
 #[derive(Default)]
 pub struct Line {
@@ -119,13 +122,13 @@ impl Line {
     /// Puts a batch at the end; nothing where that would be more than `limit` bytes in all.
     pub fn push(&mut self, ops: Vec<u8>, deadline: Option<Reading>, limit: usize) -> Option<(u64, Arc<Ticket>)> {
         // An empty line takes any batch that passed its own limit.
-        if !self.waiting.is_empty() && self.bytes + ops.len() > limit {
+        if !self.waiting.is_empty() && self.bytes + ops.len() + OVERHEAD > limit {
             return None;
         }
         let ticket = Arc::new(Ticket::new());
         let number = self.next;
         self.next += 1;
-        self.bytes += ops.len();
+        self.bytes += ops.len() + OVERHEAD;
         self.waiting.insert(number, Pending { ops, ticket: ticket.clone(), deadline });
         Some((number, ticket))
     }
@@ -133,7 +136,7 @@ impl Line {
     /// Takes a withdrawn batch out.
     pub fn remove(&mut self, number: u64) {
         if let Some(pending) = self.waiting.remove(&number) {
-            self.bytes -= pending.ops.len();
+            self.bytes -= pending.ops.len() + OVERHEAD;
         }
     }
 
@@ -148,7 +151,7 @@ impl Line {
                 break;
             }
             let pending = first.remove();
-            self.bytes -= pending.ops.len();
+            self.bytes -= pending.ops.len() + OVERHEAD;
             if pending.deadline.is_some_and(|deadline| deadline <= now) {
                 pending.ticket.give_up(Status::TimedOut, "the time is over");
             } else if pending.ticket.send_in(key) {
@@ -190,13 +193,14 @@ mod tests {
 
     #[test]
     fn the_line_is_bounded_and_keeps_its_order() {
+        const LIMIT: usize = 10 + 2 * OVERHEAD;
         let mut line = Line::default();
-        let (first, _) = line.push(vec![b'a'; 6], None, 10).expect("room");
-        assert!(line.push(vec![b'b'; 5], None, 10).is_none());
-        line.push(vec![b'c'; 4], None, 10).expect("room");
+        let (first, _) = line.push(vec![b'a'; 6], None, LIMIT).expect("room");
+        assert!(line.push(vec![b'b'; 5], None, LIMIT).is_none());
+        line.push(vec![b'c'; 4], None, LIMIT).expect("room");
         line.remove(first);
-        assert_eq!(line.bytes(), 4);
-        line.push(vec![b'd'; 2], None, 10).expect("room");
+        assert_eq!(line.bytes(), 4 + OVERHEAD);
+        line.push(vec![b'd'; 2], None, LIMIT).expect("room");
         let taken = line.take(&key(), 100, Reading(0));
         assert_eq!(taken.iter().map(|pending| pending.ops[0]).collect::<Vec<_>>(), b"cd");
         assert!(line.is_empty() && line.bytes() == 0);
@@ -207,7 +211,7 @@ mod tests {
     fn a_segment_is_bounded_but_never_empty() {
         let mut line = Line::default();
         for _ in 0..3 {
-            line.push(vec![b'a'; 10], None, 1000).expect("room");
+            line.push(vec![b'a'; 10], None, 10_000).expect("room");
         }
         assert_eq!(line.take(&key(), 5, Reading(0)).len(), 1);
         assert_eq!(line.take(&key(), 22, Reading(0)).len(), 2);
@@ -216,9 +220,9 @@ mod tests {
     #[test]
     fn what_is_late_or_withdrawn_is_not_sent() {
         let mut line = Line::default();
-        let (_, late) = line.push(vec![b'a'], Some(Reading(5)), 100).expect("room");
-        let (_, withdrawn) = line.push(vec![b'b'], None, 100).expect("room");
-        let (_, sent) = line.push(vec![b'c'], None, 100).expect("room");
+        let (_, late) = line.push(vec![b'a'], Some(Reading(5)), 10_000).expect("room");
+        let (_, withdrawn) = line.push(vec![b'b'], None, 10_000).expect("room");
+        let (_, sent) = line.push(vec![b'c'], None, 10_000).expect("room");
         assert!(matches!(withdrawn.give_up(Status::Cancelled, "cancelled"), GivenUp::Withdrawn(_)));
         assert_eq!(line.take(&key(), 100, Reading(5)).len(), 1);
         assert!(late.is_done() && withdrawn.is_done() && !sent.is_done());

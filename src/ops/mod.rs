@@ -5,7 +5,7 @@
 mod segment;
 mod submit;
 
-pub use segment::{SegmentBody, UnreadableBody, read_segment};
+pub use segment::{MOST_FOLDED, SegmentBody, UnreadableBody, read_segment};
 pub use submit::{Batch, submit};
 
 use crate::error::{Error, Status};

@@ -1,5 +1,5 @@
-//! Reading a segment's body as it stands in the bucket, whoever wrote it: what is not known is passed over, what is missing is
-//! zero, and what cannot be understood makes the whole body unreadable rather than being guessed at.
+//! Reading a segment's body as it stands in the bucket, whoever wrote it: what is not known is passed over, what is
+//! missing is zero, and what cannot be understood makes the whole body unreadable rather than being guessed at.
 
 use super::{Action, Arithmetic, Field, Holds, Kind, LEVELS_AROUND_VALUE, Op};
 use crate::config::Limits;
@@ -12,8 +12,8 @@ use std::ops::Range;
 /// The greatest `format` that this version reads.
 const FORMAT: i64 = 1;
 
-/// A segment's body, read. Members that the other implementation does not write, and that do not hold what they should, count as
-/// absent: it passes them over, so that anything may stand there.
+/// A segment's body, read. Members that the other implementation does not write, and that do not hold what they should,
+/// count as absent: it passes them over, so that anything may stand there.
 #[derive(Clone, Debug, Default)]
 pub struct SegmentBody {
     /// Applied in this order, all or none.
@@ -24,7 +24,12 @@ pub struct SegmentBody {
     pub expires: Option<Stamp>,
     /// How many segments the rollup that the writer held had taken in.
     pub folded: Option<u64>,
+    /// When the chain began that `folded` counts in; absent where it goes back to the first segment.
+    pub since: Option<Stamp>,
 }
+
+/// A count that no namespace reaches (a million folded segments a second for 285 years) is no count.
+pub const MOST_FOLDED: u64 = 1 << 53;
 
 /// Why a segment's body cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +59,8 @@ impl std::fmt::Display for UnreadableBody {
 
 impl std::error::Error for UnreadableBody {}
 
-/// Reads a segment's body. Bytes that are no UTF-8 read as U+FFFD. Of several members of the same name the last one counts.
+/// Reads a segment's body. Bytes that are no UTF-8 read as U+FFFD. Of several members of the same name the last one
+/// counts.
 pub fn read_segment(body: &[u8], limits: &Limits) -> Result<SegmentBody, UnreadableBody> {
     if body.len() > limits.object_bytes {
         return Err(UnreadableBody::new(format!("{} bytes are more than the limit of {}", body.len(), limits.object_bytes)));
@@ -88,7 +94,10 @@ pub fn read_segment(body: &[u8], limits: &Limits) -> Result<SegmentBody, Unreada
             match name.as_ref() {
                 "writer" => segment.writer = string(value).map(Cow::into_owned),
                 "expires" => segment.expires = string(value).and_then(|text| Stamp::parse(&text)),
-                "folded" => segment.folded = integer_literal(value).and_then(|count| count.try_into().ok()),
+                "folded" => {
+                    segment.folded = integer_literal(value).and_then(|count| count.try_into().ok()).filter(|count| *count <= MOST_FOLDED)
+                }
+                "since" => segment.since = string(value).and_then(|text| Stamp::parse(&text)),
                 "format" => newer_format = format_beyond(value),
                 _ => {}
             }

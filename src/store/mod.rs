@@ -27,7 +27,9 @@ pub async fn open(config: &Config) -> Result<Arc<dyn Store>, Error> {
         #[cfg(feature = "s3")]
         StoreUrl::S3 { bucket, root } => Ok(Arc::new(s3::S3Store::open(&config.s3, bucket, root).await?)),
         #[cfg(not(feature = "s3"))]
-        StoreUrl::S3 { .. } => Err(Error::invalid("this build of the library has no S3 store (cargo feature `s3`)").with("member", "store")),
+        StoreUrl::S3 { .. } => {
+            Err(Error::invalid("this build of the library has no S3 store (cargo feature `s3`)").with("member", "store"))
+        }
     }
 }
 
@@ -117,7 +119,9 @@ pub struct GetOptions {
 /// The answer to a GET.
 pub enum Get {
     /// The object still is the one that `unless` named.
-    NotModified { date: Option<Stamp> },
+    NotModified {
+        date: Option<Stamp>,
+    },
     Found(Object),
 }
 

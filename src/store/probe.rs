@@ -1,7 +1,7 @@
 //! A store is tested, not trusted: one that ignores conditions loses data without a word.
 //!
-//! Everything happens with throw-away objects below `.metadata/.probe/`, which are deleted at the end. Those of a probe that
-//! was broken off are deleted by a later one.
+//! Everything happens with throw-away objects below `.metadata/.probe/`, which are deleted at the end. Those of a probe
+//! that was broken off are deleted by a later one.
 
 use super::{Condition, ETag, Failure, Get, GetOptions, Kind, Listed, PAGE, Page, Put, Store};
 use crate::environment::{Elapsed, Environment, within};
@@ -31,9 +31,9 @@ const SKEW: Duration = Duration::from_secs(4);
 /// What other probes left is deleted when it is this old.
 const LEFTOVER: Duration = Duration::from_secs(3600);
 
-/// Proves that `store` refuses what it should, sequentially and in races, that LIST shows a PUT at once, with a stamp, and
-/// that answers carry `Date`. Fails with [`Status::UnsafeStore`], naming what does not hold; with another status where the
-/// store does not let itself be tested.
+/// Proves that `store` refuses what it should, sequentially and in races, that LIST shows a PUT at once, with a stamp,
+/// and that answers carry `Date`. Fails with [`Status::UnsafeStore`], naming what does not hold; with another status
+/// where the store does not let itself be tested.
 pub async fn probe(store: &dyn Store, environment: &Arc<dyn Environment>) -> Result<(), Error> {
     let prefix = format!("{PREFIX}{:016x}{:016x}/", environment.random(), environment.random());
     let probe = Probe { store, environment, prefix };
@@ -109,6 +109,11 @@ impl Probe<'_> {
             return Err(self.ignores("LastModified", &message));
         }
         let first = created.etag.unwrap_or_else(|| listed.etag.clone());
+        if first != listed.etag {
+            // The two are compared at every tick.
+            let message = format!("a PUT answers with {}, and LIST shows {}", first.0, listed.etag.0);
+            return Err(self.ignores("ETag", &message));
+        }
 
         match self.put(&key, "created again", Condition::Absent).await {
             Ok(_) => return Err(self.ignores("If-None-Match", "an object was created that was there")),
@@ -150,7 +155,8 @@ impl Probe<'_> {
                 Ok(_) => winners.push(body),
                 Err(failure) => match failure.kind {
                     Kind::ConditionFailed | Kind::Conflict | Kind::NotFound => {}
-                    // Lost on the way, or the loser of a race on a server that answers so: it may have won all the same.
+                    // Lost on the way, or the loser of a race on a server that answers so: it may have won all the
+                    // same.
                     Kind::Unavailable => is_clear = false,
                     Kind::NoSuchStore | Kind::Denied | Kind::Refused => return Err(failure.into()),
                 },
@@ -225,7 +231,8 @@ impl Probe<'_> {
         self.bounded("PUT", self.store.put(key, Bytes::copy_from_slice(body.as_bytes()), condition)).await
     }
 
-    /// Everything under `prefix`, as one page with the `Date` of the last one. A page may hold fewer objects than there is room for.
+    /// Everything under `prefix`, as one page with the `Date` of the last one. A page may hold fewer objects than there
+    /// is room for.
     async fn list(&self, prefix: &str) -> Result<Page, Failure> {
         let mut all = self.bounded("LIST", self.store.list(prefix, None)).await?;
         for _ in 0..MOST_PAGES {
