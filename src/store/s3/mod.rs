@@ -218,7 +218,7 @@ impl Store for S3Store {
             let full = object.key.ok_or_else(|| broken(Kind::Unavailable, "an object has no key".to_owned()))?;
             let Some(key) = full.strip_prefix(&self.before) else { continue };
             let (Some(tag), Some(modified)) = (object.e_tag, object.last_modified) else {
-                return Err(broken(Kind::Unavailable, format!("{key} has no ETag or no LastModified")));
+                return Err(broken(Kind::Refused, format!("{key} has no ETag or no LastModified")));
             };
             let size = object.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
             objects.push(Listed { key: key.to_owned(), etag: etag(tag), stamp: Stamp::from_nanos(modified.as_nanos()), size });
