@@ -48,6 +48,14 @@ const (
 // TimeoutDefault asks for the library's own bound on a wait.
 const TimeoutDefault = math.MinInt64
 
+// gate bounds how many goroutines are in a call into C at once, where thousands of them may make that call in the same
+// moment. Without it, the Go runtime would start a thread for each that is held up for longer than some microseconds, be it
+// by a lock of the library, by malloc, or because the system runs something else.
+var gate = make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))
+
+func enter() { gate <- struct{}{} }
+func leave() { <-gate }
+
 // keptBytes is how large a buffer may be and still go back to the pool: one answer of 100 MB must not stay around for ever.
 const keptBytes = 64 << 10
 
@@ -61,7 +69,9 @@ type Scratch struct {
 }
 
 var scratches = sync.Pool{New: func() any {
+	enter()
 	buffer := (*C.opjournal_buffer)(C.calloc(1, C.sizeof_opjournal_buffer))
+	leave()
 	scratch := &Scratch{buffer: buffer}
 	// The pool drops what is idle: then the C memory goes too.
 	runtime.AddCleanup(scratch, func(buffer *C.opjournal_buffer) {
@@ -95,7 +105,9 @@ func (s *Scratch) Answer() []byte {
 
 // adopt replaces the answer by a completion's result, whose memory it takes over.
 func (s *Scratch) adopt(result C.opjournal_buffer) {
+	enter()
 	C.opjournal_buffer_free(s.buffer)
+	leave()
 	*s.buffer = result
 }
 

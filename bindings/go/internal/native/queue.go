@@ -5,16 +5,11 @@ import "C"
 
 import (
 	"context"
-	"runtime"
 	"sync"
 )
 
 // slotCount is how many calls of one journal may wait at once; further callers wait for a slot, under their context.
 const slotCount = 1 << 16
-
-// gate bounds how many goroutines are in a call into C that may wait for a lock of the library. Without it, a burst of
-// thousands would make the Go runtime start a thread for each that waits longer than some microseconds.
-var gate = make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))
 
 // Kind says what a call on a Queue does.
 type Kind uint8
@@ -103,10 +98,10 @@ func (q *Queue) run(ctx context.Context, c *call, kind Kind, handle uint64, time
 	select {
 	case <-c.done:
 	case <-ctx.Done():
-		gate <- struct{}{}
+		enter()
 		// What it returns does not matter: the completion is owed either way, and tells the rest.
 		C.opjournal_cancel(q.id, c.tag)
-		<-gate
+		leave()
 		<-c.done
 	}
 	s.adopt(c.result)
@@ -115,8 +110,8 @@ func (q *Queue) run(ctx context.Context, c *call, kind Kind, handle uint64, time
 }
 
 func (q *Queue) submit(kind Kind, handle uint64, tag C.uint64_t, timeout int64, s *Scratch) Status {
-	gate <- struct{}{}
-	defer func() { <-gate }()
+	enter()
+	defer leave()
 	text, size := s.text()
 	limit := C.int64_t(timeout)
 	switch kind {
