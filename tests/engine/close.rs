@@ -1,0 +1,53 @@
+//! Closing: what still finishes, and what those who wait are told.
+
+use super::stage::{NS, add, n, play, settings, status};
+use crate::simulation::store::Character;
+use opjournal::error::{Outcome, Status};
+
+#[test]
+fn close_lets_writes_finish_and_tells_what_stays_open() {
+    play(Character::plain(), |stage| async move {
+        let a = stage.replica("a", settings()).await;
+        let on_a = a.open(NS).await;
+        let writes: Vec<_> = (0..10).map(|_| on_a.submit(br#"{"op":"IntAdd","Key":"n","Delta":1}"#, None).expect("accepted")).collect();
+        a.journal.close(None).await.expect("all finished");
+        for write in &writes {
+            write.outcome().await.expect("applied");
+        }
+        assert_eq!(add(&on_a, 1).await.expect_err("closed").status, Status::Closed);
+        assert_eq!(status(a.journal.namespace(NS, None).await), Status::Closed);
+        a.journal.close(None).await.expect("closing twice is fine");
+
+        let b = stage.replica("b", settings()).await;
+        let on_b = b.open(NS).await;
+        assert_eq!(n(&on_b), 10);
+        stage.bucket.cut_off(b.process.id(), true);
+        let sent = on_b.submit(br#"{"op":"IntAdd","Key":"n","Delta":1}"#, None).expect("accepted");
+        stage.pause(1).await;
+        let waiting = on_b.submit(br#"{"op":"IntAdd","Key":"n","Delta":1}"#, None).expect("accepted");
+        let error = b.journal.close(b.after(3)).await.expect_err("one stays open");
+        assert_eq!((error.status, error.outcome), (Status::TimedOut, Outcome::Unknown));
+        let told = sent.outcome().await.expect_err("nobody waits any more");
+        assert_eq!((told.status, told.outcome), (Status::Closed, Outcome::Unknown));
+        let segment = told.details["segment"].as_str().expect("named");
+        assert_eq!(error.details["unknown"][0], format!("ns/{segment}"));
+        let told = waiting.outcome().await.expect_err("never sent");
+        assert_eq!((told.status, told.outcome), (Status::Closed, Outcome::None));
+    });
+}
+
+#[test]
+fn a_namespace_that_is_opened_again_while_it_closes_goes_on() {
+    play(Character::plain(), |stage| async move {
+        let a = stage.replica("a", settings()).await;
+        let first = a.open(NS).await;
+        let write = first.submit(br#"{"op":"IntAdd","Key":"n","Delta":1}"#, None).expect("accepted");
+        first.close();
+        first.close();
+        assert_eq!(add(&first, 1).await.expect_err("closed").status, Status::Closed);
+        let again = a.open(NS).await;
+        write.outcome().await.expect("accepted writes finish");
+        add(&again, 1).await.expect("applied");
+        assert_eq!(n(&again), 2);
+    });
+}

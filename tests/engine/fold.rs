@@ -1,0 +1,76 @@
+//! Folds and rollups: what is folded, followed, deleted, lost and put back.
+
+use super::stage::{NS, add, append, digest, n, play, settings};
+use crate::simulation::store::Character;
+use opjournal::error::Status;
+
+#[test]
+fn segments_are_folded_and_deleted_and_followed_without_a_download() {
+    play(Character::plain(), |stage| async move {
+        let (a, b) = (stage.replica("a", settings()).await, stage.replica("b", settings()).await);
+        let (on_a, on_b) = (a.open(NS).await, b.open(NS).await);
+        for round in 0..12 {
+            append(&on_a, round).await;
+            stage.pause(2).await;
+        }
+        stage.pause(30).await;
+        let folds = a.figure("namespaces.ns.folds") + b.figure("namespaces.ns.folds");
+        assert!(folds >= 2, "{folds} folds");
+        let rest = stage.keys().await.into_iter().filter(|key| key.contains("segment-")).count();
+        assert!(rest < 4, "{rest} segments are left");
+        // The first rollup is downloaded by who did not write it: a legacy object that only the other saw may be in it.
+        assert_eq!(a.figure("namespaces.ns.downloaded") + b.figure("namespaces.ns.downloaded"), 1);
+        assert_eq!(a.figure("namespaces.ns.advanced") + b.figure("namespaces.ns.advanced"), folds - 1);
+        assert_eq!(digest(&on_a), digest(&on_b));
+        let c = stage.replica("c", settings()).await;
+        let on_c = c.open(NS).await;
+        assert_eq!(digest(&on_c), digest(&on_a));
+        assert_eq!(c.figure("namespaces.ns.downloaded"), 1);
+    });
+}
+
+#[test]
+fn a_rollup_that_a_person_deletes_is_put_back() {
+    play(Character::plain(), |stage| async move {
+        let (a, _on_a) = stage.replica_that_folded().await;
+        stage.store().delete(&[".metadata/ns/rollup.json".into()]).await.expect("deleted");
+        stage.pause(5).await;
+        assert_eq!(a.figure("namespaces.ns.written_forward"), 1);
+        let b = stage.replica("b", settings()).await;
+        assert_eq!(n(&b.open(NS).await), 6);
+    });
+}
+
+#[test]
+fn a_lost_rollup_is_noticed_by_who_starts_anew() {
+    play(Character::plain(), |stage| async move {
+        let (a, on_a) = stage.replica_that_folded().await;
+        add(&on_a, 1).await.expect("applied");
+        a.journal.close(None).await.expect("nothing is open");
+        stage.store().delete(&[".metadata/ns/rollup.json".into()]).await.expect("deleted");
+        let b = stage.replica("b", settings()).await;
+        let error = b.journal.namespace(NS, b.after(60)).await.err().expect("refused");
+        assert_eq!(error.status, Status::RollupLost);
+        assert!(error.message.contains(".metadata/ns/rollup.json") && error.message.contains('6'), "{error}");
+        assert!(!stage.has(".metadata/ns/rollup.json").await);
+    });
+}
+
+#[test]
+fn a_legacy_object_is_read_and_pinned_when_there_is_something_to_fold() {
+    play(Character::plain(), |stage| async move {
+        stage.put(".metadata/ns.json", r#"{"n": 41}"#).await;
+        let a = stage.replica("a", settings()).await;
+        let on_a = a.open(NS).await;
+        assert_eq!(n(&on_a), 41);
+        stage.pause(20).await;
+        assert_eq!(stage.keys().await, [".metadata/ns.json"], "reading writes nothing");
+        for _ in 0..6 {
+            add(&on_a, 1).await.expect("applied");
+        }
+        stage.pause(30).await;
+        assert!(stage.has(".metadata/ns/rollup.json").await);
+        let b = stage.replica("b", settings()).await;
+        assert_eq!(n(&b.open(NS).await), 47);
+    });
+}

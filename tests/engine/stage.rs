@@ -1,0 +1,147 @@
+//! A world with one bucket, replicas on it, and the words that scenarios are written in.
+
+use crate::simulation::store::{Bucket, Character};
+use crate::simulation::world::{Process, SECOND, Scheduling, World};
+use bytes::Bytes;
+use opjournal::config::{Compaction, Settings};
+use opjournal::environment::Environment;
+use opjournal::error::{Error, Status};
+use opjournal::store::{Condition, Get, GetOptions, Store};
+use opjournal::time::Reading;
+use opjournal::{Journal, Namespace};
+use serde_json::Value;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub const NS: &str = "ns";
+
+/// A world with one bucket.
+#[derive(Clone)]
+pub struct Stage {
+    pub world: World,
+    pub bucket: Bucket,
+}
+
+/// A replica, alone in its process.
+pub struct Replica {
+    pub process: Arc<Process>,
+    pub journal: Journal,
+}
+
+/// Plays a scenario to its end.
+pub fn play<F: Future<Output = ()> + Send + 'static>(character: Character, scenario: impl FnOnce(Stage) -> F) {
+    let world = World::new(7, Scheduling { shuffled: true, timer_slack: 0, compute: 0, drift_ppm: 0 });
+    let stage = Stage { bucket: Bucket::new(&world, 7, character), world: world.clone() };
+    let process = world.process("scenario");
+    let (sender, mut receiver) = tokio::sync::oneshot::channel();
+    let task = scenario(stage);
+    process.spawn(
+        "scenario",
+        Box::pin(async move {
+            task.await;
+            sender.send(()).expect("the stage waits");
+        }),
+    );
+    world.run_until(4 * 3600 * SECOND);
+    let panics = world.panics();
+    assert!(panics.is_empty(), "{panics:#?}");
+    receiver.try_recv().expect("the scenario came to its end");
+    world.end();
+}
+
+/// Small enough to fold soon.
+pub fn settings() -> Settings {
+    Settings {
+        sync_interval: Duration::from_secs(2),
+        compaction: Compaction { segment_threshold: 4, age_threshold: Duration::from_secs(6) },
+        ..Settings::default()
+    }
+}
+
+impl Stage {
+    pub async fn replica(&self, name: &str, settings: Settings) -> Replica {
+        let process = self.world.process(name);
+        let journal = Journal::open(settings, self.bucket.client(&process), process.clone(), None).await.expect("the bucket is there");
+        Replica { process, journal }
+    }
+
+    /// A replica that wrote six segments and folded them.
+    pub async fn replica_that_folded(&self) -> (Replica, Namespace) {
+        let replica = self.replica("a", settings()).await;
+        let namespace = replica.open(NS).await;
+        for _ in 0..6 {
+            add(&namespace, 1).await.expect("applied");
+        }
+        self.pause(30).await;
+        assert_eq!(replica.figure("namespaces.ns.folds"), 1);
+        (replica, namespace)
+    }
+
+    /// The bucket, past every replica.
+    pub fn store(&self) -> Arc<dyn Store> {
+        self.bucket.client(&self.world.process("person"))
+    }
+
+    pub async fn put(&self, key: &str, body: &str) {
+        self.store().put(key, Bytes::from(body.to_owned()), Condition::Always).await.expect("stored");
+    }
+
+    pub async fn keys(&self) -> Vec<String> {
+        self.store().list("", None).await.expect("listed").objects.into_iter().map(|object| object.key).collect()
+    }
+
+    pub async fn has(&self, key: &str) -> bool {
+        matches!(self.store().get(key, GetOptions::default()).await, Ok(Get::Found(_)))
+    }
+
+    pub async fn pause(&self, seconds: u64) {
+        self.world.sleep_until(self.world.now() + seconds * SECOND).await;
+    }
+}
+
+impl Replica {
+    pub async fn open(&self, name: &str) -> Namespace {
+        self.journal.namespace(name, None).await.expect("the namespace opens")
+    }
+
+    pub fn after(&self, seconds: u64) -> Option<Reading> {
+        Some(self.process.now() + Duration::from_secs(seconds))
+    }
+
+    /// A figure of the replica's statistics: `requests.list`, `namespaces.ns.tail`.
+    pub fn figure(&self, path: &str) -> u64 {
+        let stats = self.journal.stats();
+        let value = path.split('.').fold(&stats, |value, member| &value[member]);
+        value.as_u64().unwrap_or_else(|| panic!("{path} is {value}"))
+    }
+}
+
+pub async fn add(namespace: &Namespace, delta: i64) -> Result<String, Error> {
+    let ops = format!(r#"{{"op":"IntAdd","Key":"n","Delta":{delta}}}"#);
+    namespace.submit(ops.as_bytes(), None)?.outcome().await.map(|applied| applied.segment)
+}
+
+/// An append of a value large enough that rollups are not read whole.
+pub async fn append(namespace: &Namespace, number: usize) {
+    let ops = format!(r#"{{"op":"ListAppend","Key":"l","Value":"{number:04}{}"}}"#, "x".repeat(2000));
+    namespace.submit(ops.as_bytes(), None).expect("accepted").outcome().await.expect("applied");
+}
+
+pub fn ask(namespace: &Namespace, query: &str) -> Value {
+    let mut out = Vec::new();
+    namespace.query(query.as_bytes(), &mut out).expect("ready");
+    serde_json::from_slice(&out).expect("JSON")
+}
+
+pub fn n(namespace: &Namespace) -> i64 {
+    ask(namespace, r#"{"op":"IntGet","Key":"n"}"#).as_i64().expect("an integer")
+}
+
+pub fn digest(namespace: &Namespace) -> Value {
+    ask(namespace, r#"{"op":"Digest"}"#)["sha256"].clone()
+}
+
+pub fn status<T>(result: Result<T, Error>) -> Status {
+    result.err().expect("refused").status
+}
