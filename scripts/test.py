@@ -25,7 +25,7 @@ SUITES = [
     ("clippy", "cargo clippy --locked --all-targets -- -D warnings", ROOT, {}),
     ("servers", "tests/servers/install.sh", ROOT, {}),
     ("rust", "cargo test --locked", ROOT, {}),
-    ("rustdoc", "cargo doc --locked --no-deps --document-private-items", ROOT, {"RUSTDOCFLAGS": "-D warnings"}),
+    ("rustdoc", "cargo doc --locked --no-deps --document-private-items", ROOT, {"RUSTDOCFLAGS": "-D warnings -A rustdoc::private_intra_doc_links"}),
     ("library", "make lib pkgconfig", ROOT, {}),
     ("c-abi", "make test-c", ROOT, {}),
     ("c-bindings", "make test-bindings-c", ROOT, {}),

@@ -26,6 +26,18 @@ pub enum StoreUrl {
     S3 { bucket: String, root: String },
 }
 
+/// As it is written in a configuration. It holds no secrets.
+impl std::fmt::Display for StoreUrl {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StoreUrl::Memory { name } => write!(formatter, "memory:{name}"),
+            StoreUrl::File { directory } => write!(formatter, "file://{}", directory.display()),
+            StoreUrl::S3 { bucket, root } if root.is_empty() => write!(formatter, "s3://{bucket}"),
+            StoreUrl::S3 { bucket, root } => write!(formatter, "s3://{bucket}/{root}"),
+        }
+    }
+}
+
 /// What the engine needs to know, whatever the store.
 #[derive(Clone, Debug)]
 pub struct Settings {

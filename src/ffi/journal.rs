@@ -184,7 +184,10 @@ async fn open(config: Config, deadline: Option<Reading>) -> Result<Journal, Erro
     let opening = async { crate::store::open(&config).await };
     let store = match environment::until(&environment, deadline, opening).await {
         Ok(store) => store?,
-        Err(environment::Elapsed) => return Err(Error::new(Status::TimedOut, "the store was not reached in time")),
+        Err(environment::Elapsed) => {
+            let message = format!("{} was not set up in time: its credentials did not come", config.store);
+            return Err(Error::new(Status::TimedOut, message));
+        }
     };
     let url = store.url().to_owned();
     let journal = Journal::open(config.settings, store, environment, deadline).await?;

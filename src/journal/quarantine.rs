@@ -1,7 +1,8 @@
 //! Moving an unreadable segment aside, when a person says so.
 //!
-//! Nothing is lost: the object is copied before it is deleted, and the copy is create-once. Two replicas that do it at
-//! once end with one copy. A segment of a newer format stays: a newer version of the library reads it.
+//! Nothing is lost: the object is copied before it is deleted, and the copy is create-once, beside another content that
+//! was moved aside under the same name. Two replicas that do it at once end with one copy. A segment of a newer format
+//! stays: a newer version of the library reads it.
 
 use super::core::{Core, count};
 use super::key::SegmentKey;
@@ -12,6 +13,8 @@ use crate::environment::until;
 use crate::error::{Error, Status};
 use crate::store::{Condition, Failure, Kind};
 use crate::time::Reading;
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// Moves `key` (the segment's name or its whole object key) to `.metadata/.quarantine/`, and returns its new place.
@@ -42,31 +45,47 @@ async fn carry_out(core: &Arc<Core>, key: &str, deadline: Option<Reading>) -> Re
         Content::Unreadable { .. } => {}
     }
     core.replica.ensure_safe().await?;
-    let (from, to) = (core.object(&key), core.places.quarantined(&key));
+    let from = core.object(&key);
     let limit = core.replica.settings.limits.object_bytes as u64;
-    match requests.read_whole(&from, limit).await {
+    let to = match requests.read_whole(&from, limit).await {
         Ok(body) => {
-            let limit = upload_limit(body.len());
-            match requests.put(&to, body, Condition::Absent, limit).await {
-                Ok(_) => {}
-                // Another replica, or an earlier try, copied it.
-                Err(failure) if failure.kind == Kind::ConditionFailed => {}
-                Err(failure) => return Err(failure.into_error().with("object", to)),
-            }
-            requests
-                .delete(std::slice::from_ref(&from))
-                .await
-                .map_err(|failure| Failure::into_error(failure).with("object", from.clone()))?;
+            let to = copy(core, core.places.quarantined(&key), body).await?;
+            let deleted = requests.delete(std::slice::from_ref(&from)).await;
+            deleted.map_err(|failure| Failure::into_error(failure).with("object", from.clone()))?;
+            to
         }
         // Another replica was faster.
-        Err(failure) if failure.kind == Kind::NotFound => {}
+        Err(failure) if failure.kind == Kind::NotFound => core.places.quarantined(&key),
         Err(failure) if failure.kind == Kind::Refused => {
             return Err(Error::new(Status::TooLarge, format!("{from} is not moved aside: {}", failure.message)).with("object", from));
         }
         Err(failure) => return Err(failure.into_error().with("object", from)),
-    }
+    };
     count(&core.figures.quarantined);
     tracing::warn!(namespace = core.name, object = from, moved_to = to, "an unreadable segment was moved aside");
     sync::tick_from_now(core, deadline).await?;
     Ok(to)
+}
+
+/// Puts `body` at `to`, or where that holds another content, beside it under a name made of the content. Returns the
+/// place that holds it.
+async fn copy(core: &Arc<Core>, to: String, body: Bytes) -> Result<String, Error> {
+    let requests = &core.replica.requests;
+    let digest: String = Sha256::digest(&body).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let beside = format!("{}-{digest}.json", to.strip_suffix(".json").unwrap_or(&to));
+    for place in [to, beside] {
+        let told = |failure: Failure| failure.into_error().with("object", place.clone());
+        match requests.put(&place, body.clone(), Condition::Absent, upload_limit(body.len())).await {
+            Ok(_) => return Ok(place),
+            // Another replica or an earlier try copied it, or something else was moved aside under this name.
+            Err(failure) if failure.kind == Kind::ConditionFailed => {
+                let limit = core.replica.settings.limits.object_bytes as u64;
+                if requests.read_whole(&place, limit).await.map_err(told)? == body {
+                    return Ok(place);
+                }
+            }
+            Err(failure) => return Err(told(failure)),
+        }
+    }
+    Err(Error::new(Status::Internal, "two contents have one digest; nothing was moved aside"))
 }

@@ -83,7 +83,10 @@ impl Requests {
         counter.fetch_add(1, Ordering::Relaxed);
         let result = match within(&self.environment, limit, request).await {
             Ok(result) => result,
-            Err(_) => Err(Failure::new(Kind::Unavailable, format!("{what}: no answer within {} ms", limit.as_millis()))),
+            Err(_) => {
+                let message = format!("{what} in {}: no answer within {} ms", self.store.url(), limit.as_millis());
+                Err(Failure::new(Kind::Unavailable, message))
+            }
         };
         match &result {
             Ok(answer) => self.sample(date_of(answer)),
@@ -147,7 +150,7 @@ impl Requests {
                 }
                 Err(_) => {
                     self.counters.failed.fetch_add(1, Ordering::Relaxed);
-                    let message = format!("{what}: the body stopped after {} of {expected} bytes", body.len());
+                    let message = format!("{what} in {}: the body stopped after {} of {expected} bytes", self.store.url(), body.len());
                     return Err(Failure::new(Kind::Unavailable, message));
                 }
             };

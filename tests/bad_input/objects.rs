@@ -102,6 +102,27 @@ fn only_what_is_listed_and_unreadable_is_moved_aside() {
     });
 }
 
+/// Somebody repairs a segment by hand, in vain.
+#[test]
+fn what_is_moved_aside_twice_is_kept_twice() {
+    play(async {
+        for place in Place::all().await {
+            let (replica, namespace) = place.open(json!({})).await;
+            let mut aside = Vec::new();
+            for body in ["damaged", "damaged again", "damaged"] {
+                place.put(BAD, body).await;
+                let to = namespace.quarantine(BAD_NAME, replica.after(AMPLE)).await.expect("moved aside");
+                assert_eq!(place.get(&to).await, body.as_bytes(), "not a byte is lost");
+                aside.push(to);
+            }
+            aside.sort();
+            aside.dedup();
+            assert_eq!(place.keys().await, aside, "what is there already is not kept again");
+            assert_eq!(aside.len(), 2);
+        }
+    });
+}
+
 #[test]
 fn a_segment_of_a_newer_format_is_left_to_newer_versions() {
     play(async {
