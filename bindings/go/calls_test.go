@@ -200,7 +200,16 @@ func TestErrorsAreTyped(t *testing.T) {
 	failed(t, err, opjournal.ErrInvalid, opjournal.OutcomeNone)
 	_, err = namespace.Query([]byte(`{"op":"Nonsense"}`))
 	failed(t, err, opjournal.ErrInvalid, opjournal.OutcomeNone)
-	_, err = openNamespace(t, open(t, opjournal.Config{Store: store}), "other").Apply(ctx, opjournal.NewInt(namespace, "total").AddOp(1))
+
+	// An op goes where its view belongs: through any handle on that namespace, and nowhere else.
+	same := open(t, opjournal.Config{Store: store})
+	here, again, other := openNamespace(t, same, "here"), openNamespace(t, same, "here"), openNamespace(t, same, "other")
+	op := opjournal.NewInt(here, "total").AddOp(1)
+	_, err = again.Apply(ctx, op)
+	ok(t, err)
+	_, err = other.Apply(ctx, op)
+	failed(t, err, opjournal.ErrInvalid, opjournal.OutcomeNone)
+	_, err = namespace.Apply(ctx, op)
 	failed(t, err, opjournal.ErrInvalid, opjournal.OutcomeNone)
 
 	journal := open(t, opjournal.Config{Store: store, ReadOnly: true})

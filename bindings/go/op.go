@@ -66,8 +66,13 @@ func appendOps(text []byte, n *Namespace, ops []Op) ([]byte, error) {
 		if op.text == nil && err == nil {
 			err = errors.New("an Op that no view made")
 		}
-		if err == nil && op.namespace != nil && (op.namespace.journal != n.journal || op.namespace.name != n.name) {
-			err = fmt.Errorf("the view that made it belongs to another namespace, %q", op.namespace.name)
+		if from := op.namespace; err == nil && from != nil {
+			switch {
+			case from.journal != n.journal:
+				err = fmt.Errorf("the view that made it belongs to another journal, namespace %q", from.name)
+			case from.name != n.name:
+				err = fmt.Errorf("the view that made it belongs to another namespace, %q", from.name)
+			}
 		}
 		if err != nil {
 			failed := invalid("op %d: %v", i, err)
