@@ -24,7 +24,7 @@ pub(super) unsafe fn bytes<'a>(argument: &str, data: *const c_char, len: usize) 
 /// The UTF-8 text of `len` bytes at `data`.
 ///
 /// # Safety
-/// As for [`bytes`].
+/// As for [`bytes()`].
 pub(super) unsafe fn text<'a>(argument: &str, data: *const c_char, len: usize) -> Result<&'a str, Error> {
     // SAFETY: as the caller of this function vouches.
     let bytes = unsafe { bytes(argument, data, len) }?;
@@ -34,7 +34,7 @@ pub(super) unsafe fn text<'a>(argument: &str, data: *const c_char, len: usize) -
 /// The name of a namespace.
 ///
 /// # Safety
-/// As for [`bytes`].
+/// As for [`bytes()`].
 pub(super) unsafe fn namespace_name<'a>(data: *const c_char, len: usize) -> Result<&'a str, Error> {
     // SAFETY: as the caller of this function vouches.
     let name = unsafe { text("name", data, len) }?;

@@ -32,7 +32,7 @@ static NAMESPACES: Table<NamespaceHandle> = Table::new(Handle::Namespace);
 ///
 /// Blocks, until the timeout: default 30 s.
 ///
-/// name, name_len: matches ^[A-Za-z0-9][A-Za-z0-9_-]*$, or is empty: the root namespace.
+/// name, name_len: matches `^[A-Za-z0-9][A-Za-z0-9_-]*$`, or is empty: the root namespace.
 /// out: where the handle is written on OPJOURNAL_OK. Close it with opjournal_namespace_close(), before or after the journal.
 /// result: on OPJOURNAL_OK `{}`; otherwise the error: that of the last tick, where there was one.
 ///

@@ -1,4 +1,4 @@
-//! Ops: what batches and segments are made of. [`submit`] checks what a caller hands in, strictly, and encodes it;
+//! Ops: what batches and segments are made of. [`submit()`] checks what a caller hands in, strictly, and encodes it;
 //! [`read_segment`] reads what stands in a bucket, leniently. What is applied is always what was read back, never what a
 //! caller's program held, so that the writer and everybody else apply the same.
 
