@@ -110,12 +110,7 @@ impl Committer<'_> {
             }
             return false;
         }
-        if let Some(begun) = self.last_begun {
-            let next = begun + core.replica.settings.commit_interval;
-            if next > requests.now() {
-                requests.environment.sleep_until(next).await;
-            }
-        }
+        self.keep_interval().await;
         self.gather().await;
         if requests.store_time().is_none() {
             // The samples are too old: a tick's LIST brings a new one.
@@ -125,6 +120,19 @@ impl Committer<'_> {
             return false;
         }
         !core.line().is_empty()
+    }
+
+    /// Waits until `commit_interval` after the segment before, or until everything in line was withdrawn.
+    async fn keep_interval(&self) {
+        let core = self.core;
+        let Some(begun) = self.last_begun else { return };
+        let next = begun + core.replica.settings.commit_interval;
+        while next > core.replica.requests.now() {
+            let changed = core.line_changed.notified();
+            if core.line().is_empty() || until(&core.replica.requests.environment, Some(next), changed).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Gives the callers of the last segment a moment to come back. Without it, batches would alternate between one and

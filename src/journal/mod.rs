@@ -257,6 +257,7 @@ impl Write {
         match self.ticket.give_up(status, why) {
             GivenUp::Withdrawn(error) => {
                 self.core.line().remove(self.number);
+                self.core.line_changed.notify_one();
                 Err(error)
             }
             GivenUp::Unknown(error) => Err(error),

@@ -1,8 +1,15 @@
 //! Closing: what still finishes, and what those who wait are told.
 
-use super::stage::{NS, add, n, play, settings, status};
+use super::stage::{NS, Proxy, add, n, play, settings, status};
 use crate::simulation::store::Character;
+use crate::simulation::world::SECOND;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::join;
+use opjournal::config::Settings;
 use opjournal::error::{Outcome, Status};
+use opjournal::store::{Condition, Failure, Put, Store};
+use std::time::Duration;
 
 #[test]
 fn close_lets_writes_finish_and_tells_what_stays_open() {
@@ -49,5 +56,45 @@ fn a_namespace_that_is_opened_again_while_it_closes_goes_on() {
         write.outcome().await.expect("accepted writes finish");
         add(&again, 1).await.expect("applied");
         assert_eq!(n(&again), 2);
+    });
+}
+
+/// PUTs are never answered.
+struct NoPuts;
+
+#[async_trait]
+impl Proxy for NoPuts {
+    async fn put(&self, _bucket: &dyn Store, _key: &str, _body: Bytes, _condition: Condition) -> Result<Put, Failure> {
+        std::future::pending().await
+    }
+}
+
+#[test]
+fn a_flush_that_waits_for_a_write_in_doubt_is_told_of_a_close() {
+    play(Character::plain(), |stage| async move {
+        let a = stage.replica_behind(NoPuts, "a", Settings::default()).await;
+        let on_a = a.open(NS).await;
+        let write = on_a.submit(br#"{"op":"IntAdd","Key":"n","Delta":1}"#, a.after(1)).expect("accepted");
+        assert_eq!(write.outcome().await.expect_err("no answer").outcome, Outcome::Unknown);
+        let flush = on_a.flush(None);
+        let close = a.journal.close(a.after(3));
+        let (flushed, closed) = join(flush, close).await;
+        assert_eq!((status(flushed), status(closed)), (Status::Closed, Status::TimedOut));
+    });
+}
+
+#[test]
+fn close_does_not_sit_out_the_commit_interval_for_what_was_withdrawn() {
+    play(Character::plain(), |stage| async move {
+        let slow = Settings { commit_interval: Duration::from_secs(3600), ..settings() };
+        let a = stage.replica("a", slow).await;
+        let on_a = a.open(NS).await;
+        add(&on_a, 1).await.expect("applied");
+        let write = on_a.submit(br#"{"op":"IntAdd","Key":"n","Delta":1}"#, None).expect("accepted");
+        stage.pause(1).await;
+        write.cancel();
+        let begun = stage.world.now();
+        a.journal.close(None).await.expect("nothing is open");
+        assert!(stage.world.now() - begun < SECOND);
     });
 }
