@@ -14,6 +14,8 @@ mod engine {
     mod close;
     mod fold;
     mod objects;
+    mod panics;
+    mod peer;
     mod stage;
     mod sync;
     mod write;

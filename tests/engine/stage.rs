@@ -2,11 +2,13 @@
 
 use crate::simulation::store::{Bucket, Character};
 use crate::simulation::world::{Process, SECOND, Scheduling, World};
+use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use opjournal::config::{Compaction, Settings};
 use opjournal::environment::Environment;
 use opjournal::error::{Error, Status};
-use opjournal::store::{Condition, Get, GetOptions, Store};
+use opjournal::store::{Condition, Deleted, Failure, Get, GetOptions, Page, Put, Store};
 use opjournal::time::Reading;
 use opjournal::{Journal, Namespace};
 use serde_json::Value;
@@ -66,6 +68,25 @@ impl Stage {
         Replica { process, journal }
     }
 
+    /// A replica that reaches the bucket through `proxy`.
+    pub async fn replica_behind(&self, proxy: impl Proxy, name: &str, settings: Settings) -> Replica {
+        let process = self.world.process(name);
+        self.replica_in(process.clone(), process, proxy, settings).await
+    }
+
+    /// The same, in an `environment` that is `process` but for what a scenario changes in it.
+    pub async fn replica_in(
+        &self,
+        process: Arc<Process>,
+        environment: Arc<dyn Environment>,
+        proxy: impl Proxy,
+        settings: Settings,
+    ) -> Replica {
+        let store = Arc::new(Behind { proxy, bucket: self.bucket.client(&process) });
+        let journal = Journal::open(settings, store, environment, None).await.expect("the bucket is there");
+        Replica { process, journal }
+    }
+
     /// A replica that wrote six segments and folded them.
     pub async fn replica_that_folded(&self) -> (Replica, Namespace) {
         let replica = self.replica("a", settings()).await;
@@ -91,12 +112,74 @@ impl Stage {
         self.store().list("", None).await.expect("listed").objects.into_iter().map(|object| object.key).collect()
     }
 
+    /// The object's text as JSON.
+    pub async fn read(&self, key: &str) -> Value {
+        let Ok(Get::Found(object)) = self.store().get(key, GetOptions::default()).await else { panic!("{key} is there") };
+        let text: Vec<Bytes> = object.body.try_collect().await.expect("read");
+        serde_json::from_slice(&text.concat()).expect("JSON")
+    }
+
+    /// The segments of the namespace, each without its prefix.
+    pub async fn segments(&self) -> Vec<String> {
+        let prefix = format!(".metadata/{NS}/");
+        let names = self.keys().await.into_iter().filter_map(|key| key.strip_prefix(&prefix).map(str::to_owned));
+        names.filter(|name| name.starts_with("segment-")).collect()
+    }
+
     pub async fn has(&self, key: &str) -> bool {
         matches!(self.store().get(key, GetOptions::default()).await, Ok(Get::Found(_)))
     }
 
     pub async fn pause(&self, seconds: u64) {
         self.world.sleep_until(self.world.now() + seconds * SECOND).await;
+    }
+}
+
+/// What lies between a replica and the bucket. All passes through, but for what a scenario overrides.
+#[async_trait]
+pub trait Proxy: Send + Sync + 'static {
+    async fn put(&self, bucket: &dyn Store, key: &str, body: Bytes, condition: Condition) -> Result<Put, Failure> {
+        bucket.put(key, body, condition).await
+    }
+
+    async fn get(&self, bucket: &dyn Store, key: &str, options: GetOptions) -> Result<Get, Failure> {
+        bucket.get(key, options).await
+    }
+
+    async fn list(&self, bucket: &dyn Store, prefix: &str, after: Option<&str>) -> Result<Page, Failure> {
+        bucket.list(prefix, after).await
+    }
+}
+
+struct Behind<P> {
+    proxy: P,
+    bucket: Arc<dyn Store>,
+}
+
+#[async_trait]
+impl<P: Proxy> Store for Behind<P> {
+    async fn put(&self, key: &str, body: Bytes, condition: Condition) -> Result<Put, Failure> {
+        self.proxy.put(&*self.bucket, key, body, condition).await
+    }
+
+    async fn get(&self, key: &str, options: GetOptions) -> Result<Get, Failure> {
+        self.proxy.get(&*self.bucket, key, options).await
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>) -> Result<Page, Failure> {
+        self.proxy.list(&*self.bucket, prefix, after).await
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<Deleted, Failure> {
+        self.bucket.delete(keys).await
+    }
+
+    fn url(&self) -> &str {
+        self.bucket.url()
+    }
+
+    fn is_trusted(&self) -> bool {
+        true
     }
 }
 

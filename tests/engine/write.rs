@@ -1,12 +1,23 @@
 //! Writes: what their callers are told, and what waits.
 
-use super::stage::{NS, add, ask, n, play, settings};
+use super::stage::{NS, Proxy, add, ask, n, play, settings};
 use crate::simulation::store::Character;
-use crate::simulation::world::SECOND;
+use crate::simulation::world::{SECOND, World};
+use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::future::join_all;
 use opjournal::config::{Limits, Settings};
 use opjournal::error::{Outcome, Status};
+use opjournal::store::{Condition, Failure, Kind, Page, Put, Store};
 use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// An append of so many bytes of JSON to the list `l`.
+fn append_of(bytes: usize) -> String {
+    let around = r#"{"op":"ListAppend","Key":"l","Value":""}"#.len();
+    format!(r#"{{"op":"ListAppend","Key":"l","Value":"{}"}}"#, "x".repeat(bytes - around))
+}
 
 #[test]
 fn a_write_of_a_replica_that_is_cut_off_is_settled_when_it_is_back() {
@@ -59,7 +70,8 @@ fn flush_waits_for_a_write_that_was_given_up_while_it_is_still_tried() {
 #[test]
 fn what_waits_is_bounded_and_can_be_withdrawn() {
     play(Character::plain(), |stage| async move {
-        let limits = Limits { waiting_bytes: 200, ..Limits::default() };
+        // Room for five batches of 35 bytes, each of which counts 256 bytes beside its ops.
+        let limits = Limits { waiting_bytes: 1500, ..Limits::default() };
         let a = stage.replica("a", Settings { limits, ..settings() }).await;
         let on_a = a.open(NS).await;
         stage.bucket.cut_off(a.process.id(), true);
@@ -73,6 +85,7 @@ fn what_waits_is_bounded_and_can_be_withdrawn() {
             stage.world.sleep_until(stage.world.now() + SECOND / 100).await;
         };
         assert_eq!((busy.status, busy.retryable), (Status::Busy, true));
+        assert_eq!(accepted.len(), 6, "one is on its way, five wait");
         let last = accepted.pop().expect("accepted");
         last.cancel();
         let error = last.outcome().await.expect_err("withdrawn");
@@ -102,5 +115,150 @@ fn bad_names_and_batches_are_refused_with_their_place() {
         assert_eq!((&error.details["op"], &error.details["field"]), (&Value::from(1), &Value::from("Delta")));
         assert_eq!(n(&on_a), 0, "a batch is refused whole");
         assert_eq!(a.figure("requests.put"), 0);
+    });
+}
+
+#[test]
+fn a_full_segment_is_no_longer_than_what_its_readers_take() {
+    play(Character::plain(), |stage| async move {
+        let limits = Limits { batch_bytes: 2000, segment_bytes: 4000, object_bytes: 4000, ..Limits::default() };
+        let a = stage.replica("a", Settings { limits, ..settings() }).await;
+        let on_a = a.open(NS).await;
+        // With the commas between them 3,960 bytes of ops: there is room in a segment, but not for what is around them.
+        let batches = [1200, 1200, 1200, 357].map(append_of);
+        let writes = batches.each_ref().map(|ops| on_a.submit(ops.as_bytes(), None).expect("accepted"));
+        for write in &writes {
+            write.outcome().await.expect("applied");
+        }
+        on_a.flush(None).await.expect("nothing is unreadable");
+        assert_eq!(ask(&on_a, r#"{"op":"ListLen","Key":"l"}"#), 4);
+    });
+}
+
+#[test]
+fn a_segment_that_nobody_could_read_is_not_written() {
+    play(Character::plain(), |stage| async move {
+        // A configuration as text is refused where an object may be smaller than a segment.
+        let limits = Limits { batch_bytes: 2000, segment_bytes: 4000, object_bytes: 1000, ..Limits::default() };
+        let a = stage.replica("a", Settings { limits, ..settings() }).await;
+        let on_a = a.open(NS).await;
+        let write = on_a.submit(append_of(1500).as_bytes(), None).expect("accepted");
+        let error = write.outcome().await.expect_err("refused");
+        assert_eq!((error.status, error.outcome), (Status::Internal, Outcome::None));
+        add(&on_a, 1).await.expect("what follows goes on");
+        assert_eq!(stage.segments().await.len(), 1);
+    });
+}
+
+/// An uplink that carries one byte in each so many nanoseconds, and a store that takes its time for each PUT.
+struct Uplink {
+    world: World,
+    each_byte: u64,
+    each_put: u64,
+}
+
+#[async_trait]
+impl Proxy for Uplink {
+    async fn put(&self, bucket: &dyn Store, key: &str, body: Bytes, condition: Condition) -> Result<Put, Failure> {
+        self.world.sleep_until(self.world.now() + self.each_put + self.each_byte * body.len() as u64).await;
+        bucket.put(key, body, condition).await
+    }
+}
+
+#[test]
+fn an_attempt_has_time_for_its_bytes() {
+    play(Character::plain(), |stage| async move {
+        // 1 MB/s, and segments of 4 MiB.
+        let uplink = Uplink { world: stage.world.clone(), each_byte: 1000, each_put: 0 };
+        let a = stage.replica_behind(uplink, "a", Settings::default()).await;
+        let on_a = a.open(NS).await;
+        let ops = append_of(1_000_000);
+        let writes: Vec<_> = (0..5).map(|_| on_a.submit(ops.as_bytes(), None).expect("accepted")).collect();
+        for write in &writes {
+            write.outcome().await.expect("applied");
+        }
+        assert_eq!(a.figure("requests.put"), 2, "a full segment and the rest, each at its first attempt");
+    });
+}
+
+#[test]
+fn the_second_attempt_has_all_the_time_that_is_left() {
+    play(Character::plain(), |stage| async move {
+        let slow = Uplink { world: stage.world.clone(), each_byte: 0, each_put: 5 * SECOND };
+        let a = stage.replica_behind(slow, "a", Settings::default()).await;
+        let on_a = a.open(NS).await;
+        add(&on_a, 1).await.expect("applied");
+        assert_eq!(a.figure("requests.put"), 2);
+    });
+}
+
+/// The network sends the first PUT twice: one copy is done, the other meets it under way. Every later one is refused.
+#[derive(Default)]
+struct DoneAndRefused {
+    was_sent: AtomicBool,
+}
+
+#[async_trait]
+impl Proxy for DoneAndRefused {
+    async fn put(&self, bucket: &dyn Store, key: &str, body: Bytes, condition: Condition) -> Result<Put, Failure> {
+        if self.was_sent.swap(true, Ordering::SeqCst) {
+            return Err(Failure::new(Kind::Denied, "the token has expired"));
+        }
+        bucket.put(key, body, condition).await?;
+        Err(Failure::new(Kind::Conflict, "another request for this key is on its way"))
+    }
+}
+
+#[test]
+fn a_refusal_after_a_conflict_is_no_certain_failure() {
+    play(Character::plain(), |stage| async move {
+        let a = stage.replica_behind(DoneAndRefused::default(), "a", settings()).await;
+        let on_a = a.open(NS).await;
+        add(&on_a, 1).await.expect("a LIST shows that it was applied");
+        assert_eq!((n(&on_a), a.figure("namespaces.ns.settled_applied")), (1, 1));
+    });
+}
+
+/// Refuses everything from some time on, without a `Date`.
+struct Refusing(Arc<AtomicBool>);
+
+impl Refusing {
+    fn check(&self) -> Result<(), Failure> {
+        if self.0.load(Ordering::SeqCst) { Err(Failure::new(Kind::Denied, "there are no credentials")) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Proxy for Refusing {
+    async fn put(&self, bucket: &dyn Store, key: &str, body: Bytes, condition: Condition) -> Result<Put, Failure> {
+        self.check()?;
+        bucket.put(key, body, condition).await
+    }
+
+    async fn list(&self, bucket: &dyn Store, prefix: &str, after: Option<&str>) -> Result<Page, Failure> {
+        let page = bucket.list(prefix, after).await;
+        self.check()?;
+        page
+    }
+}
+
+#[test]
+fn a_write_without_store_time_is_refused_with_what_ticks_end_with() {
+    play(Character::plain(), |stage| async move {
+        let refuses = Arc::new(AtomicBool::new(false));
+        let a = stage.replica_behind(Refusing(refuses.clone()), "a", settings()).await;
+        let on_a = a.open(NS).await;
+        refuses.store(true, Ordering::SeqCst);
+        // Ten minutes later no sample of store time is young enough.
+        stage.pause(700).await;
+        let before = a.figure("requests.list");
+        let write = on_a.submit(br#"{"op":"IntAdd","Key":"n","Delta":1}"#, a.after(30)).expect("accepted");
+        let error = write.outcome().await.expect_err("refused");
+        assert_eq!((error.status, error.outcome), (Status::Denied, Outcome::None));
+        assert!(a.figure("requests.list") - before <= 2);
+        refuses.store(false, Ordering::SeqCst);
+        on_a.flush(None).await.expect("flushed");
+        add(&on_a, 1).await.expect("applied");
+        assert_eq!(n(&on_a), 1);
     });
 }
