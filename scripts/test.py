@@ -20,9 +20,9 @@ PKG_CONFIG = os.path.join(ROOT, "build", "lib", "pkgconfig")
 # name, command, directory, what else the environment holds
 SUITES = [
     ("tools", "sh scripts/tools.sh", ROOT, {}),
-    ("rustfmt", "cargo fmt --check", ROOT, {}),
+    ("rustfmt", "cargo fmt --all --check", ROOT, {}),
     ("gofmt", 'test -z "$(gofmt -l .)" || { gofmt -d .; exit 1; }', GO, {}),
-    ("clippy", "cargo clippy --locked --all-targets -- -D warnings", ROOT, {}),
+    ("clippy", "cargo clippy --locked --workspace --all-targets -- -D warnings", ROOT, {}),
     ("servers", "tests/servers/install.sh", ROOT, {}),
     ("rust", "cargo test --locked", ROOT, {}),
     ("rustdoc", "cargo doc --locked --no-deps --document-private-items", ROOT, {"RUSTDOCFLAGS": "-D warnings -A rustdoc::private_intra_doc_links"}),
