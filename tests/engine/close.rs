@@ -5,11 +5,13 @@ use crate::simulation::store::Character;
 use crate::simulation::world::SECOND;
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::join;
 use opjournal::config::Settings;
+use opjournal::environment::Environment;
 use opjournal::error::{Outcome, Status};
 use opjournal::store::{Condition, Failure, Put, Store};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 #[test]
 fn close_lets_writes_finish_and_tells_what_stays_open() {
@@ -76,10 +78,22 @@ fn a_flush_that_waits_for_a_write_in_doubt_is_told_of_a_close() {
         let on_a = a.open(NS).await;
         let write = on_a.submit(br#"{"op":"IntAdd","Key":"n","Delta":1}"#, a.after(1)).expect("accepted");
         assert_eq!(write.outcome().await.expect_err("no answer").outcome, Outcome::Unknown);
-        let flush = on_a.flush(None);
-        let close = a.journal.close(a.after(3));
-        let (flushed, closed) = join(flush, close).await;
-        assert_eq!((status(flushed), status(closed)), (Status::Closed, Status::TimedOut));
+        // In tasks of their own, so that some of them run after the committer has given up, and some before.
+        let on_a = Arc::new(on_a);
+        let flushes: Vec<_> = (0..20)
+            .map(|_| {
+                let (sender, receiver) = oneshot::channel();
+                let on_a = on_a.clone();
+                let flush = async move { drop(sender.send(on_a.flush(None).await)) };
+                a.process.spawn("flush", Box::pin(flush));
+                receiver
+            })
+            .collect();
+        stage.pause(1).await;
+        assert_eq!(status(a.journal.close(a.after(3)).await), Status::TimedOut);
+        for flush in flushes {
+            assert_eq!(status(flush.await.expect("told")), Status::Closed);
+        }
     });
 }
 

@@ -78,7 +78,7 @@ async fn replica(stage: &Stage, panics: &Panics) -> Replica {
 /// Waits for something that is to end, but not for ever.
 async fn within_a_minute<T>(replica: &Replica, what: impl Future<Output = T>) -> T {
     let environment: Arc<dyn Environment> = replica.process.clone();
-    until(&environment, replica.after(60), what).await.ok().expect("it comes to its end")
+    until(&environment, replica.after(60), what).await.expect("it comes to its end")
 }
 
 #[test]

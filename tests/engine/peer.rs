@@ -137,12 +137,14 @@ fn a_greater_count_of_the_chain_before_is_no_sign_of_a_loss() {
         // By a replica that knew the first chain, and not yet the second.
         let late = r#"{"ops":[{"op":"IntAdd","Key":"n","Delta":10}],"writer":"old","folded":6}"#;
         stage.put(".metadata/ns/segment-01999999-0000-7000-8000-000000000002.json", late).await;
+        let c = stage.replica("c", settings()).await;
+        assert_eq!(n(&c.open(NS).await), 30);
         add_often(&on_b, 4).await;
         stage.pause(60).await;
         assert_eq!(b.journal.stats()["namespaces"]["ns"]["rollup_behind"], false);
         assert_eq!((b.figure("namespaces.ns.folds"), n(&on_b)), (2, 34));
-        let c = stage.replica("c", settings()).await;
-        assert_eq!(n(&c.open(NS).await), 34);
+        let d = stage.replica("d", settings()).await;
+        assert_eq!(n(&d.open(NS).await), 34);
     });
 }
 
