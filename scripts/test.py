@@ -24,7 +24,7 @@ SUITES = [
     ("gofmt", 'test -z "$(gofmt -l .)" || { gofmt -d .; exit 1; }', GO, {}),
     ("clippy", "cargo clippy --locked --workspace --all-targets -- -D warnings", ROOT, {}),
     ("servers", "tests/servers/install.sh", ROOT, {}),
-    ("rust", "cargo test --locked", ROOT, {}),
+    ("rust", "cargo test --locked --no-fail-fast", ROOT, {}),
     ("rustdoc", "cargo doc --locked --no-deps --document-private-items", ROOT, {"RUSTDOCFLAGS": "-D warnings -A rustdoc::private_intra_doc_links"}),
     ("library", "make lib pkgconfig", ROOT, {}),
     ("c-abi", "make test-c", ROOT, {}),

@@ -55,6 +55,10 @@ struct Stopping<'a>(&'a Core);
 
 impl Drop for Stopping<'_> {
     fn drop(&mut self) {
+        if !self.0.has_ended() {
+            tracing::error!(namespace = self.0.name, "the task that writes has stopped; the namespace is closed");
+            self.0.replica.abandon(self.0);
+        }
         self.0.stop();
     }
 }

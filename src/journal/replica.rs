@@ -112,7 +112,8 @@ impl Replica {
     /// Gives up one handle. The last one closes the namespace once its accepted writes are finished.
     pub fn release(&self, core: &Arc<Core>) {
         let mut namespaces = self.namespaces();
-        let Some(open) = namespaces.open.get_mut(&core.name) else { return };
+        // An abandoned namespace may have been opened anew under the same name.
+        let Some(open) = namespaces.open.get_mut(&core.name).filter(|open| Arc::ptr_eq(&open.core, core)) else { return };
         open.handles -= 1;
         if open.handles == 0 {
             core.set_closing(true);
@@ -130,6 +131,17 @@ impl Replica {
         core.end();
         self.ended.notify_waiters();
         true
+    }
+
+    /// Ends a namespace of which a task has stopped that should not have. The next open begins anew.
+    pub fn abandon(&self, core: &Core) {
+        let mut namespaces = self.namespaces();
+        if namespaces.open.get(&core.name).is_some_and(|open| std::ptr::eq(&*open.core, core)) {
+            namespaces.open.remove(&core.name);
+        }
+        drop(namespaces);
+        core.end();
+        self.ended.notify_waiters();
     }
 
     /// Takes no more work, lets all namespaces finish until `deadline`, and ends them. Returns what is still open.

@@ -35,7 +35,7 @@ impl Drop for Ending<'_> {
     fn drop(&mut self) {
         if !self.0.has_ended() {
             tracing::error!(namespace = self.0.name, "the task that runs ticks has stopped; the namespace is closed");
-            self.0.end();
+            self.0.replica.abandon(self.0);
         }
     }
 }

@@ -189,13 +189,13 @@ const SLOW: u64 = 3_600_000;
 fn what_waits_is_bounded_and_what_is_refused_is_lost_for_nobody() {
     play(async {
         for place in Place::all().await {
-            let limits = json!({ "waiting_bytes": 100 });
+            let limits = json!({ "waiting_bytes": 600 });
             let (replica, namespace) = place.open(json!({ "limits": limits, "commit_interval_ms": SLOW })).await;
             replica.add_one(&namespace).await.expect("applied");
             let before = place.contents().await;
             let waiting: Vec<_> = (0..2).map(|_| namespace.submit(ADD_ONE.as_bytes(), None).expect("accepted")).collect();
             let error = namespace.submit(ADD_ONE.as_bytes(), None).err().expect("no room");
-            told(&error, Status::Busy, &["limits.waiting_bytes", "100"]);
+            told(&error, Status::Busy, &["limits.waiting_bytes", "600"]);
             assert!(error.retryable);
             // A deadline withdraws what waits, and so does its caller.
             let late = replica.apply(&namespace, ADD_ONE, 1).await.expect_err("no room either");
