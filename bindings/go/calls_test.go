@@ -225,7 +225,7 @@ func TestErrorsAreTyped(t *testing.T) {
 
 func TestBusyWhenTooMuchWaits(t *testing.T) {
 	_, namespace := neverCommits(t, opjournal.Config{Limits: opjournal.LimitsConfig{
-		BatchBytes: 1000, SegmentBytes: 2000, WaitingBytes: 2000,
+		BatchBytes: 1000, SegmentBytes: 2000, WaitingBytes: 2500,
 	}})
 	scalar := opjournal.NewScalar[string](namespace, "scalar")
 	ctx, cancel := context.WithCancel(t.Context())
