@@ -56,6 +56,11 @@ pub async fn within<T>(environment: &Arc<dyn Environment>, limit: Duration, futu
     until(environment, Some(environment.now() + limit), future).await
 }
 
+/// A random number from 0 up to 1, which is not reached.
+pub fn fraction(environment: &Arc<dyn Environment>) -> f64 {
+    (environment.random() >> 40) as f64 / (1 << 24) as f64
+}
+
 /// Runs a long computation where it holds up no other task, and returns what it makes. Nothing where the environment
 /// gave the job up.
 pub async fn compute<T: Send + 'static>(environment: &Arc<dyn Environment>, job: impl FnOnce() -> T + Send + 'static) -> Option<T> {

@@ -16,7 +16,7 @@ use super::outcomes::Told;
 use super::segment::{self, Content, Segment};
 use super::settle::{Open, Verdict};
 use super::write::Pending;
-use crate::environment::until;
+use crate::environment::{fraction, until};
 use crate::error::{Error, Status};
 use crate::store::{Condition, Failure, Kind};
 use crate::time::{Reading, Stamp};
@@ -309,8 +309,7 @@ impl Committer<'_> {
                 Err(failure) if !may_have_been_done => return Fate::Refused(failure),
                 Err(failure) => last = failure.message,
             }
-            let random = requests.environment.random();
-            let jittered = pause / 2 + pause.mul_f64((random >> 40) as f64 / (1 << 24) as f64) / 2;
+            let jittered = pause / 2 + pause.mul_f64(fraction(&requests.environment)) / 2;
             self.pause(jittered.min(end.since(requests.now()))).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

@@ -39,7 +39,7 @@ pub fn plan(memory: &Memory, listing: &Listing, timing: &Timing, threshold: usiz
     let rollup = memory.rollup();
     // On a rollup that is older than one which existed nothing is folded: the newer one may be held by somebody, and
     // come back.
-    if memory.is_rollup_behind() || listing.rollup.as_ref().map(|shown| &shown.etag) != rollup.etag.as_ref() {
+    if memory.is_rollup_behind() || !listing.shows_rollup(rollup.etag.as_ref()) {
         return None;
     }
     let due = |listed: &&Listed| listed.segment.is_readable() && is_aged(&listed.place, listing, timing);

@@ -3,10 +3,10 @@
 use super::key::{Places, SegmentKey};
 use super::requests::Requests;
 use super::segment::Place;
-use crate::store::{ETag, Failure, Kind, Page};
+use super::timing::Timing;
+use crate::store::{ETag, Failure, Kind, Listed, Page};
 use crate::time::{Reading, Stamp};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// A LIST of one namespace. Its pages were taken at different moments: what it shows existed at one of them, and what
 /// existed before it began and still does is in it.
@@ -47,8 +47,18 @@ impl Listing {
         Listing { began, ended, date, is_one_page: true, rollup: None, segments: BTreeMap::new() }
     }
 
-    fn take_in(&mut self, prefix: &str, page: &Page) {
-        for object in &page.objects {
+    /// Whether it shows the rollup that `etag` names, or none where that is absent.
+    pub fn shows_rollup(&self, etag: Option<&ETag>) -> bool {
+        self.rollup.as_ref().map(|rollup| &rollup.etag) == etag
+    }
+
+    /// Whether it began so lately that nothing it shows can have been folded and deleted since.
+    pub fn is_young(&self, now: Reading, timing: &Timing) -> bool {
+        now.since(self.began) < timing.list_is_young
+    }
+
+    fn take_in(&mut self, prefix: &str, objects: &[Listed]) {
+        for object in objects {
             let Some(name) = object.key.strip_prefix(prefix) else { continue };
             if let Some(key) = SegmentKey::parse(name) {
                 self.segments.insert(key, ListedSegment { stamp: object.stamp, size: object.size });
@@ -74,7 +84,7 @@ pub async fn list(requests: &Requests, places: &Places) -> Result<Listing, Failu
     let date = moment_of(requests, &page, began, &places.prefix)?;
     let mut listing = Listing::empty(began, began, date);
     loop {
-        listing.take_in(&places.prefix, &page);
+        listing.take_in(&places.prefix, &page.objects);
         let Some(next) = page.next.take() else { break };
         listing.is_one_page = false;
         page = next_page(requests, &places.prefix, &page, &next).await?;
@@ -115,8 +125,7 @@ impl SharedListing {
             let to = page.objects.partition_point(|object| object.key.as_str() < end.as_str());
             if from < to {
                 pages_with_objects += 1;
-                let part = Page { objects: page.objects[from..to].to_vec(), next: None, date: None };
-                listing.take_in(&places.prefix, &part);
+                listing.take_in(&places.prefix, &page.objects[from..to]);
             }
         }
         listing.is_one_page = pages_with_objects <= 1;
@@ -146,9 +155,4 @@ pub async fn list_shared(requests: &Requests, prefix: &str, most: usize) -> Resu
         page = next_page(requests, prefix, last, &next).await?;
     }
     Ok(Some(SharedListing { began, ended: requests.now(), date, pages }))
-}
-
-/// Whether `earlier` began so long ago that what it shows may have been folded and deleted since.
-pub fn is_young(listing: &Listing, now: Reading, limit: Duration) -> bool {
-    now.since(listing.began) < limit
 }

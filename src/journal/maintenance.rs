@@ -6,13 +6,13 @@ use super::fold::{self, Plan};
 use super::key::SegmentKey;
 use super::listing::Listing;
 use super::memory::HeldRollup;
-use super::requests::{Read, upload_limit};
-use super::rollup::{self, Head, Proof};
-use crate::environment::compute;
+use super::requests::Read;
+use super::rewrite;
+use super::rollup::{self, Proof};
+use crate::environment::{compute, fraction};
 use crate::error::{Error, Status};
 use crate::state::State;
-use crate::store::{Condition, ETag, Failure, GetOptions, Kind};
-use crate::time::Stamp;
+use crate::store::{ETag, Failure, GetOptions, Kind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -99,13 +99,12 @@ async fn fold(core: &Arc<Core>, plan: Plan) -> Result<bool, Error> {
     let requests = &core.replica.requests;
     let environment = &requests.environment;
     core.replica.ensure_safe().await?;
-    let random = (environment.random() >> 40) as f64 / (1 << 24) as f64;
-    environment.sleep_until(requests.now() + LONGEST_JITTER.mul_f64(random)).await;
+    environment.sleep_until(requests.now() + LONGEST_JITTER.mul_f64(fraction(environment))).await;
     if !is_unchanged(core, plan.onto.as_ref()).await? {
         core.want_tick();
         return Ok(false);
     }
-    let at = store_time(core)?;
+    let at = rewrite::store_time(core)?;
     let held = core.memory().rollup().clone();
     if held.etag != plan.onto {
         return Ok(false);
@@ -154,9 +153,9 @@ async fn fold(core: &Arc<Core>, plan: Plan) -> Result<bool, Error> {
             "the rollup had no proof (another implementation wrote it); a new chain begins"
         );
     }
-    match put_rollup(core, body, onto.clone()).await? {
+    match rewrite::put(core, body, onto.clone()).await? {
         Some(etag) => {
-            adopt(core, onto.as_ref(), HeldRollup { etag: Some(etag), head, state, read_at: requests.now() });
+            rewrite::adopt(core, onto.as_ref(), HeldRollup { etag: Some(etag), head, state, read_at: requests.now() });
             Ok(true)
         }
         None => {
@@ -164,10 +163,6 @@ async fn fold(core: &Arc<Core>, plan: Plan) -> Result<bool, Error> {
             Ok(false)
         }
     }
-}
-
-fn store_time(core: &Core) -> Result<Stamp, Error> {
-    core.replica.requests.store_time().ok_or_else(|| Error::new(Status::Unavailable, "no answer tells the store's time"))
 }
 
 /// A look whether another replica was faster.
@@ -183,35 +178,11 @@ async fn is_unchanged(core: &Arc<Core>, etag: Option<&ETag>) -> Result<bool, Err
 
 /// Writes the legacy state as the first rollup. Nothing where another replica did.
 async fn seed(core: &Arc<Core>, held: &HeldRollup) -> Result<Option<ETag>, Error> {
-    let (state, mark) = (held.state.clone(), held.head.mark.clone());
-    let body = compute(&core.replica.requests.environment, move || rollup::encode(&Proof::empty(), &mark, &state)).await;
-    let body = body.ok_or_else(|| Error::new(Status::Internal, "the computation of the first rollup was given up"))?;
-    let Some(etag) = put_rollup(core, body, None).await? else { return Ok(None) };
-    tracing::info!(namespace = core.name, object = core.places.rollup, "the legacy object was taken over as the first rollup");
-    let head = Head { proof: Some(Proof::empty()), mark: held.head.mark.clone() };
-    adopt(core, None, HeldRollup { etag: Some(etag.clone()), head, state: held.state.clone(), read_at: core.replica.requests.now() });
-    Ok(Some(etag))
-}
-
-/// One conditional PUT of the rollup. Nothing where the condition did not hold, or where the answer was lost: then the
-/// next tick reads the rollup again, and finds out.
-async fn put_rollup(core: &Arc<Core>, body: Vec<u8>, onto: Option<ETag>) -> Result<Option<ETag>, Error> {
-    let limit = upload_limit(body.len());
-    let condition = onto.map_or(Condition::Absent, Condition::Matches);
-    match core.replica.requests.put(&core.places.rollup, body.into(), condition, limit).await {
-        Ok(put) => Ok(put.etag),
-        Err(failure) if matches!(failure.kind, Kind::ConditionFailed | Kind::Conflict | Kind::NotFound) => Ok(None),
-        Err(failure) => Err(failure.into_error().with("object", core.places.rollup.clone())),
+    let etag = rewrite::rewrite(core, None, held.clone(), Proof::empty()).await?;
+    if etag.is_some() {
+        tracing::info!(namespace = core.name, object = core.places.rollup, "the legacy object was taken over as the first rollup");
     }
-}
-
-/// Takes an own rollup over, where nothing replaced the one it was made from.
-fn adopt(core: &Arc<Core>, onto: Option<&ETag>, rollup: HeldRollup) {
-    let mut memory = core.memory();
-    if memory.rollup().etag.as_ref() == onto {
-        memory.adopt(rollup);
-        core.publish(&memory);
-    }
+    Ok(etag)
 }
 
 /// Makes a fresh base of the held one and its changes, so that lookups and memory stay those of a small overlay.

@@ -239,7 +239,7 @@ impl Memory {
         let Some(last_list_began) = self.last_list_began else { return false };
         let shows = |key: &SegmentKey| listing.segments.contains_key(key);
         listing.is_one_page
-            && listing.rollup.as_ref().map(|rollup| &rollup.etag) == self.rollup.etag.as_ref()
+            && listing.shows_rollup(self.rollup.etag.as_ref())
             && self.rollup.head.proof.is_some()
             && listing.ended.since(last_list_began) < timing.list_is_young
             && self.listed.iter().all(|listed| shows(&listed.place.key))
@@ -348,7 +348,7 @@ impl Memory {
         // unlisted write. And an own fold may have replaced the rollup that this tick decided on.
         // And a LIST that another namespace took along may have been overtaken by one of this namespace's own.
         let is_overtaken = listing.began < self.last_list_ended;
-        if now.since(listing.began) >= timing.list_is_young || self.rollup.etag.as_ref() != read_under || is_overtaken {
+        if !listing.is_young(now, timing) || self.rollup.etag.as_ref() != read_under || is_overtaken {
             return Err(Refusal::ListAgain);
         }
         let rollup = news.unwrap_or(&self.rollup);
@@ -450,8 +450,8 @@ impl Memory {
     /// The listed objects that may be deleted: named in the held proof for at least F, by a LIST that shows the ETag of
     /// the held rollup.
     pub fn deletable(&self, listing: &Listing, timing: &Timing) -> Vec<SegmentKey> {
-        let shown = listing.rollup.as_ref().map(|rollup| &rollup.etag);
-        let Some(proof) = self.rollup.head.proof.as_ref().filter(|_| shown.is_some() && shown == self.rollup.etag.as_ref()) else {
+        let is_held = listing.rollup.is_some() && listing.shows_rollup(self.rollup.etag.as_ref());
+        let Some(proof) = self.rollup.head.proof.as_ref().filter(|_| is_held) else {
             return Vec::new();
         };
         let is_old = |at: &Stamp| *at + timing.fold_age <= listing.date;

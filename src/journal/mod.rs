@@ -8,7 +8,7 @@
 //!   is held, and how a LIST and a rollup become a state), [`settle`] (what became of a write), [`fold`] (what is
 //!   folded).
 //! - What carries them out: [`requests`] and [`listing`] (the store), [`tick`] (one sync), [`sync`] (when), [`commit`]
-//!   (writes), [`maintenance`] (folds, deletes), [`core`] (one open namespace), [`replica`] (all of them).
+//!   (writes), [`rewrite`] (rollups), [`maintenance`] (folds, deletes), [`core`] (one open namespace), [`replica`] (all of them).
 
 mod clock;
 mod commit;
@@ -23,6 +23,7 @@ mod quarantine;
 mod replay;
 mod replica;
 mod requests;
+mod rewrite;
 mod rollup;
 mod segment;
 mod settle;

@@ -10,7 +10,7 @@ use super::listing::{Listing, list_shared};
 use super::maintenance;
 use super::replica::Replica;
 use super::tick::tick;
-use crate::environment::until;
+use crate::environment::{fraction, until};
 use crate::error::{Error, Status};
 use crate::time::Reading;
 use std::sync::Arc;
@@ -103,8 +103,7 @@ fn next_after(core: &Core, interval: Duration, is_first: &mut bool) -> Duration 
 
 /// Between a half and the whole of `length`.
 fn jittered(core: &Core, length: Duration) -> Duration {
-    let random = core.replica.requests.environment.random() >> 40;
-    length / 2 + (length / 2).mul_f64(random as f64 / (1 << 24) as f64)
+    length / 2 + (length / 2).mul_f64(fraction(&core.replica.requests.environment))
 }
 
 enum Shared {
@@ -133,12 +132,8 @@ async fn share_listing(core: &Arc<Core>) -> Shared {
             }
             Shared::Taken(shared.of(&core.places))
         }
-        Ok(None) => {
-            sharing.is_too_long(cores.len());
-            Shared::Dearer
-        }
-        // The namespace's own LIST will tell what is wrong.
-        Err(_) => {
+        // Too long; or failed, and the namespace's own LIST will tell what is wrong.
+        Ok(None) | Err(_) => {
             sharing.is_too_long(cores.len());
             Shared::Dearer
         }

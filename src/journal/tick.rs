@@ -5,16 +5,17 @@
 
 use super::core::{Core, count};
 use super::key::SegmentKey;
-use super::listing::{Listing, is_young, list};
+use super::listing::{Listing, list};
 use super::memory::{HeldRollup, Joined, Refusal};
-use super::requests::{Read, upload_limit};
+use super::requests::Read;
+use super::rewrite;
 use super::rollup::{self, Head};
 use super::segment::{Place, Segment};
 use super::settle::Verdict;
 use crate::environment::compute;
 use crate::error::{Error, Status};
 use crate::state::State;
-use crate::store::{Condition, ETag, Failure, GetOptions, Kind};
+use crate::store::{ETag, Failure, GetOptions, Kind};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use std::sync::Arc;
@@ -41,7 +42,7 @@ enum News {
 pub async fn tick(core: &Arc<Core>, given: Option<Listing>) -> Result<Listing, Error> {
     let requests = &core.replica.requests;
     let timing = &core.replica.timing;
-    let mut listing = match given.filter(|given| is_young(given, requests.now(), timing.list_is_young)) {
+    let mut listing = match given.filter(|given| given.is_young(requests.now(), timing)) {
         Some(listing) => listing,
         None => new_listing(core).await?,
     };
@@ -345,7 +346,6 @@ async fn read_legacy(core: &Arc<Core>) -> Result<Option<State>, Error> {
 
 /// The store's rollup is older than the held one, or gone: a person deleted or restored it. Puts the held one back.
 async fn write_forward(core: &Arc<Core>, listing: &Listing, found: Option<ETag>) -> Result<News, Error> {
-    let requests = &core.replica.requests;
     if core.replica.settings.read_only {
         if core.was_loss_told.swap(true, Ordering::Relaxed) {
             return Ok(News::Same);
@@ -364,7 +364,7 @@ async fn write_forward(core: &Arc<Core>, listing: &Listing, found: Option<ETag>)
         // What the peer wrote last is put back as the beginning of a chain, which names what the peer folded and left
         // listed.
         None => {
-            let now = requests.store_time().ok_or_else(|| Error::new(Status::Unavailable, "no answer tells the store's time"))?;
+            let now = rewrite::store_time(core)?;
             let count = core.memory().greatest_count();
             rollup::Proof::anew(
                 count,
@@ -373,38 +373,16 @@ async fn write_forward(core: &Arc<Core>, listing: &Listing, found: Option<ETag>)
             )
         }
     };
-    put_back(core, found, held, proof).await
-}
-
-async fn put_back(core: &Arc<Core>, found: Option<ETag>, held: HeldRollup, proof: rollup::Proof) -> Result<News, Error> {
-    let requests = &core.replica.requests;
-    let head = Head { proof: Some(proof.clone()), mark: held.head.mark.clone() };
-    let (mark, state) = (held.head.mark.clone(), held.state.clone());
-    let body = compute(&requests.environment, move || rollup::encode(&proof, &mark, &state)).await;
-    let body = body.ok_or_else(|| Error::new(Status::Internal, "the computation that writes the rollup was given up"))?;
-    let limit = upload_limit(body.len());
-    let condition = found.map_or(Condition::Absent, Condition::Matches);
-    match requests.put(&core.places.rollup, body.into(), condition, limit).await {
-        Ok(put) => {
-            count(&core.figures.written_forward);
-            tracing::error!(
-                namespace = core.name,
-                object = core.places.rollup,
-                "the rollup was gone or older than the one held here, and was put back: somebody deleted or restored it"
-            );
-            let mut memory = core.memory();
-            // Where an own fold replaced the held one meanwhile, the next look decides.
-            if let Some(etag) = put.etag
-                && memory.rollup().etag == held.etag
-            {
-                memory.adopt(HeldRollup { etag: Some(etag), head, state: held.state, read_at: requests.now() });
-                core.publish(&memory);
-            }
-            Ok(News::Changed)
-        }
-        Err(failure) if matches!(failure.kind, Kind::ConditionFailed | Kind::Conflict | Kind::NotFound) => Ok(News::Changed),
-        Err(failure) => Err(failure.into_error().with("object", core.places.rollup.clone())),
+    // Where an own fold replaced the held one meanwhile, it is not taken over, and the next look decides.
+    if rewrite::rewrite(core, found, held, proof).await?.is_some() {
+        count(&core.figures.written_forward);
+        tracing::error!(
+            namespace = core.name,
+            object = core.places.rollup,
+            "the rollup was gone or older than the one held here, and was put back: somebody deleted or restored it"
+        );
     }
+    Ok(News::Changed)
 }
 
 /// Tells the committer and the log what a join brought.
