@@ -160,8 +160,9 @@ fn relay(mut client: TcpStream, server: SocketAddr, seen: &Mutex<Vec<Request>>) 
     });
     while let Some(request) = read_head(&mut client) {
         let length = request.body_length();
+        // Noted before it is passed on: by the time its answer is back, whoever asks finds it here.
+        seen.lock().expect("requests").push(request.clone());
         let passed = server.write_all(request.0.as_bytes());
-        seen.lock().expect("requests").push(request);
         if passed.and_then(|()| std::io::copy(&mut (&mut client).take(length), &mut server)).is_err() {
             break;
         }
