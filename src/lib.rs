@@ -10,6 +10,10 @@ pub mod error;
 pub mod ffi;
 pub mod journal;
 pub mod json;
+#[cfg(feature = "mutants")]
+pub mod mutant;
+#[cfg(not(feature = "mutants"))]
+mod mutant;
 pub mod ops;
 pub mod query;
 pub mod state;

@@ -1,9 +1,9 @@
 //! What the network and a node in trouble do with a request.
 
 use super::{Character, Inner, Request};
-use crate::simulation::dice::Dice;
-use crate::simulation::faults::Weather;
-use crate::simulation::world::{MICROSECOND, ProcessId, SECOND, Time};
+use crate::dice::Dice;
+use crate::faults::Weather;
+use crate::world::{MICROSECOND, ProcessId, SECOND, Time};
 use opjournal::store::{Condition, Failure, Kind};
 
 /// What becomes of one request.

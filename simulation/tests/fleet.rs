@@ -3,26 +3,11 @@
 //!
 //! `OPJOURNAL_SIM_SEEDS=FROM..TO` runs other seeds than the usual ones, `OPJOURNAL_SIM_TRACE=1` prints what happened in each.
 
-mod simulation {
-    pub mod checker;
-    pub mod dice;
-    pub mod faults;
-    pub mod fleet;
-    pub mod folds;
-    pub mod history;
-    pub mod model;
-    pub mod plan;
-    pub mod run;
-    pub mod store;
-    mod store_tests;
-    pub mod world;
-}
-
-use simulation::faults::Counts;
-use simulation::plan::Plan;
-use simulation::run::{Report, run};
-use simulation::store::clock;
-use simulation::world::SECOND;
+use opjournal_simulation::faults::Counts;
+use opjournal_simulation::plan::Plan;
+use opjournal_simulation::run::{Report, run};
+use opjournal_simulation::store::clock;
+use opjournal_simulation::world::SECOND;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -110,7 +95,7 @@ fn print_violations(report: &Report, traced: bool) {
     }
     let end = seed + 1;
     println!(
-        "replay: OPJOURNAL_SIM_SEEDS={seed}..{end} OPJOURNAL_SIM_TRACE=1 cargo test --no-default-features --test simulation every_promise -- --nocapture"
+        "replay: OPJOURNAL_SIM_SEEDS={seed}..{end} OPJOURNAL_SIM_TRACE=1 cargo test -p opjournal-simulation --profile simulation --test fleet every_promise -- --nocapture"
     );
 }
 

@@ -1,10 +1,10 @@
 //! Ticks and Flush: what they show, and what they ask of the store.
 
 use super::stage::{NS, add, digest, n, play, settings, status};
-use crate::simulation::store::Character;
 use futures_util::future::join_all;
 use opjournal::config::Settings;
 use opjournal::error::Status;
+use opjournal_simulation::store::Character;
 
 #[test]
 fn flush_shows_what_was_acknowledged_anywhere() {

@@ -1,7 +1,7 @@
 //! What kind of store it is.
 
-use crate::simulation::dice::Dice;
-use crate::simulation::world::{MILLISECOND, SECOND, Time};
+use crate::dice::Dice;
+use crate::world::{MILLISECOND, SECOND, Time};
 
 /// What kind of store it is; a seed draws it.
 #[derive(Clone, Copy, Debug)]

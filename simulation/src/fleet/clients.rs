@@ -1,9 +1,9 @@
 //! What a client does with a handle: it writes, waits, settles, flushes and looks, and writes down what it saw.
 
 use super::{Fleet, Handle};
-use crate::simulation::history::{Ending, Settlement, View, What};
-use crate::simulation::model::{BatchId, draw_batch};
-use crate::simulation::world::SECOND;
+use crate::history::{Ending, Settlement, View, What};
+use crate::model::{BatchId, draw_batch};
+use crate::world::SECOND;
 use opjournal::environment::Environment;
 use opjournal::time::Stamp;
 use opjournal::{Error, Outcome, Status};

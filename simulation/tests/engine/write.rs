@@ -1,14 +1,14 @@
 //! Writes: what their callers are told, and what waits.
 
 use super::stage::{NS, Proxy, add, ask, n, play, settings};
-use crate::simulation::store::Character;
-use crate::simulation::world::{SECOND, World};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use opjournal::config::{Limits, Settings};
 use opjournal::error::{Outcome, Status};
 use opjournal::store::{Condition, Failure, Kind, Page, Put, Store};
+use opjournal_simulation::store::Character;
+use opjournal_simulation::world::{SECOND, World};
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

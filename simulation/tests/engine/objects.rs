@@ -1,11 +1,11 @@
 //! Objects that are damaged, hostile, or from a newer version.
 
 use super::stage::{NS, Proxy, add, ask, digest, n, play, settings, status};
-use crate::simulation::store::Character;
 use async_trait::async_trait;
 use opjournal::config::Settings;
 use opjournal::error::Status;
 use opjournal::store::{Failure, Get, GetOptions, Kind, Page, Store};
+use opjournal_simulation::store::Character;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,14 +1,5 @@
 //! The engine's behaviour, one scenario at a time, in the simulated world: what a replica does, what it asks of the store, and what it
-//! says when an object is bad. `tests/simulation.rs` is the other half: random fleets under faults.
-
-#[allow(dead_code)]
-#[path = "simulation"]
-mod simulation {
-    pub mod dice;
-    pub mod faults;
-    pub mod store;
-    pub mod world;
-}
+//! says when an object is bad. `opjournal-simulation run` is the other half: random fleets under faults.
 
 mod engine {
     mod close;

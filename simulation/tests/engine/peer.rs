@@ -2,10 +2,10 @@
 //! begins a new chain, whose count may be smaller than that of the chain before it.
 
 use super::stage::{NS, Stage, add, digest, n, play, settings};
-use crate::simulation::store::Character;
 use opjournal::Namespace;
 use opjournal::config::{Compaction, Settings};
 use opjournal::error::Status;
+use opjournal_simulation::store::Character;
 use serde_json::{Value, json};
 
 const ROLLUP: &str = ".metadata/ns/rollup.json";

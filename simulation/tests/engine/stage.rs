@@ -1,7 +1,5 @@
 //! A world with one bucket, replicas on it, and the words that scenarios are written in.
 
-use crate::simulation::store::{Bucket, Character};
-use crate::simulation::world::{Process, SECOND, Scheduling, World};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -11,6 +9,8 @@ use opjournal::error::{Error, Status};
 use opjournal::store::{Condition, Deleted, Failure, Get, GetOptions, Page, Put, Store};
 use opjournal::time::Reading;
 use opjournal::{Journal, Namespace};
+use opjournal_simulation::store::{Bucket, Character};
+use opjournal_simulation::world::{Process, SECOND, Scheduling, World};
 use serde_json::Value;
 use std::future::Future;
 use std::sync::Arc;

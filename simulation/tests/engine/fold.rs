@@ -1,8 +1,8 @@
 //! Folds and rollups: what is folded, followed, deleted, lost and put back.
 
 use super::stage::{NS, add, append, digest, n, play, settings};
-use crate::simulation::store::Character;
 use opjournal::error::Status;
+use opjournal_simulation::store::Character;
 
 #[test]
 fn segments_are_folded_and_deleted_and_followed_without_a_download() {

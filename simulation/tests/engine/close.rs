@@ -1,14 +1,14 @@
 //! Closing: what still finishes, and what those who wait are told.
 
 use super::stage::{NS, Proxy, add, n, play, settings, status};
-use crate::simulation::store::Character;
-use crate::simulation::world::SECOND;
 use async_trait::async_trait;
 use bytes::Bytes;
 use opjournal::config::Settings;
 use opjournal::environment::Environment;
 use opjournal::error::{Outcome, Status};
 use opjournal::store::{Condition, Failure, Put, Store};
+use opjournal_simulation::store::Character;
+use opjournal_simulation::world::SECOND;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;

@@ -4,8 +4,6 @@
 //! the task, as tokio does.
 
 use super::stage::{NS, Proxy, Replica, Stage, add, n, play, settings, status};
-use crate::simulation::store::Character;
-use crate::simulation::world::Process;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -14,6 +12,8 @@ use opjournal::environment::{Environment, until};
 use opjournal::error::{Outcome, Status};
 use opjournal::store::{Condition, Failure, Page, Put, Store};
 use opjournal::time::Reading;
+use opjournal_simulation::store::Character;
+use opjournal_simulation::world::Process;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,0 +1,18 @@
+//! A fleet of real engines in one thread, under a clock, a network and a store that a seed decides, with every promise of the
+//! journal that a client can see checked by code that shares nothing with the engine. `docs/simulation.md` tells how it works.
+//!
+//! A package of its own, because it builds the engine with its mutants, which no other build knows.
+
+pub mod checker;
+pub mod dice;
+pub mod faults;
+pub mod fleet;
+pub mod folds;
+pub mod history;
+pub mod model;
+pub mod plan;
+pub mod run;
+pub mod store;
+#[cfg(test)]
+mod store_tests;
+pub mod world;
