@@ -230,7 +230,7 @@ impl Reader<'_> {
                 let after = self.rest;
                 if (0xd800..0xdc00).contains(&unit)
                     && self.rest.starts_with("\\u")
-                    && let Some(low) = Reader { rest: &self.rest[2..], depth: 0 }.unit()
+                    && let Some(low) = (Reader { rest: &self.rest[2..], depth: 0 }).unit()
                     && (0xdc00..0xe000).contains(&low)
                 {
                     self.rest = &after[6..];
