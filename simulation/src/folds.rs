@@ -281,6 +281,7 @@ fn long_name(short: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world::ProcessId;
     use opjournal::store::ETag;
     use serde_json::json;
 
@@ -305,7 +306,7 @@ mod tests {
     impl Hand {
         fn change(&mut self, second: u64, name: &str, kind: ChangeKind) {
             let at = second * SECOND;
-            self.changes.push(Change { at, key: format!(".metadata/n/{name}"), sent: at, kind });
+            self.changes.push(Change { at, key: format!(".metadata/n/{name}"), by: ProcessId(0), sent: at, kind });
         }
 
         fn put(&mut self, second: u64, name: &str, body: Value, condition: Condition) {

@@ -8,9 +8,50 @@ use super::world::{MILLISECOND, SECOND, Scheduling, Time};
 use opjournal::config::{Compaction, Settings};
 use std::time::Duration;
 
+/// What a seed is about: each profile has misfortunes of its own, and its own column of promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Profile {
+    /// A fleet of this library alone, on a store that keeps the assumptions of the journal.
+    Fleet,
+    /// One or two replicas of the existing implementation work on the same bucket.
+    Peer,
+    /// A person deletes the rollup, or restores an old one.
+    Operator,
+    /// A store outside of the assumptions: clocks too far apart, objects that become visible too late.
+    Beyond,
+}
+
+impl Profile {
+    pub const ALL: &[Profile] = &[Profile::Fleet, Profile::Peer, Profile::Operator, Profile::Beyond];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Fleet => "fleet",
+            Profile::Peer => "peer",
+            Profile::Operator => "operator",
+            Profile::Beyond => "beyond",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Profile> {
+        Profile::ALL.iter().copied().find(|profile| profile.name() == name)
+    }
+
+    /// The profile that a seed decides for.
+    pub fn draw(seed: u64) -> Profile {
+        match Dice::new(seed, "profile").within(0..100) {
+            0..12 => Profile::Peer,
+            12..22 => Profile::Operator,
+            22..27 => Profile::Beyond,
+            _ => Profile::Fleet,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub seed: u64,
+    pub profile: Profile,
     pub settings: Settings,
     /// F, from which D and S follow.
     pub fold_age: Time,
@@ -51,6 +92,11 @@ pub struct Chaos {
 
 impl Plan {
     pub fn draw(seed: u64) -> Plan {
+        Plan::of(seed, Profile::draw(seed))
+    }
+
+    /// The plan of a seed in a profile, whichever the seed itself would have.
+    pub fn of(seed: u64, profile: Profile) -> Plan {
         let mut dice = Dice::new(seed, "plan");
         let age_threshold = *dice.pick(&[6, 6, 6, 9, 15, 30]) * SECOND;
         let fold_age = age_threshold.min(30 * SECOND);
@@ -85,6 +131,7 @@ impl Plan {
         let names: &[&[&str]] = &[&["alpha"], &["alpha"], &[""], &["alpha", "b-2"], &["", "alpha"]];
         Plan {
             seed,
+            profile,
             settings,
             fold_age,
             scheduling,

@@ -30,6 +30,8 @@ pub const EPOCH: i128 = 1_772_323_200 * SECOND as i128;
 pub struct Change {
     pub at: Time,
     pub key: String,
+    /// Who sent the request.
+    pub by: ProcessId,
     /// When the request was sent.
     pub sent: Time,
     pub kind: ChangeKind,
@@ -314,7 +316,7 @@ impl Bucket {
                 drop(inner);
                 let bucket = self.clone();
                 world.at(end, move || {
-                    let answer = bucket.commit(sent, node, &key, body, &condition, stamp);
+                    let answer = bucket.commit((process, sent), node, &key, body, &condition, stamp);
                     bucket.answer(process, reply, bucket.0.world.now() + back, answer);
                 });
             }
@@ -377,7 +379,7 @@ impl Bucket {
         drop(inner);
         for (key, when) in moments {
             let bucket = self.clone();
-            self.0.world.at(when, move || bucket.remove(sent, key));
+            self.0.world.at(when, move || bucket.remove(process, sent, key));
         }
         let answer = if partial {
             Err(Failure { date: Some(date), ..Failure::new(Kind::Unavailable, "some keys could not be deleted") })
@@ -390,7 +392,7 @@ impl Bucket {
     /// Checks the condition and makes the object visible, in one moment.
     fn commit(
         &self,
-        sent: Time,
+        (by, sent): (ProcessId, Time),
         node: usize,
         key: &str,
         body: Bytes,
@@ -422,19 +424,19 @@ impl Bucket {
         let stored = Stored { body: body.clone(), etag: etag.clone(), stamp };
         inner.objects.insert(key.to_owned(), stored);
         let kind = ChangeKind::Put { body, stamp, condition: condition.clone() };
-        inner.history.push(Change { at: now, key: key.to_owned(), sent, kind });
+        inner.history.push(Change { at: now, key: key.to_owned(), by, sent, kind });
         self.0.world.mix(now ^ stamp as u64);
         self.note(|| format!("store: {key} is visible, stamp {}", Stamp::from_nanos(stamp)));
         Ok(Answer::Put(Put { etag: Some(etag), date }))
     }
 
-    fn remove(&self, sent: Time, key: String) {
+    fn remove(&self, by: ProcessId, sent: Time, key: String) {
         let mut inner = self.inner();
         if inner.objects.remove(&key).is_some() {
             let at = self.0.world.now();
             self.0.world.mix(at);
             self.note(|| format!("store: {key} is gone"));
-            inner.history.push(Change { at, key, sent, kind: ChangeKind::Deleted });
+            inner.history.push(Change { at, key, by, sent, kind: ChangeKind::Deleted });
         }
     }
 
