@@ -3,6 +3,7 @@
 # make demo-s3      the demo on a MinIO server that it builds and starts itself
 # make lib          the library, shared and static, under build/lib
 # make install      PREFIX=/usr/local DESTDIR=
+# make soak         MINUTES=10: real stores, killed processes, a network that fails; nothing may be lost or doubled (docs/soak.md)
 # make bench        the figures of docs/performance.md, as ratios in one run
 # make header       writes include/opjournal.h anew from src/ffi
 # make format       formats Rust and Go
@@ -15,6 +16,7 @@ include mk/lib.mk
 include mk/c.mk
 include mk/install.mk
 include mk/demo.mk
+include mk/soak.mk
 -include mk/bench.mk
 
 # Installing builds what is missing; `make lib` first and `make install` as root works as well.

@@ -35,6 +35,7 @@ SUITES = [
     ("go-s3", "tests/servers/minio.sh run -- go test -C bindings/go -count=1 -v -run S3 ./...", ROOT, {"PKG_CONFIG_PATH": PKG_CONFIG}),
     ("demo", "make demo", ROOT, {}),
     ("demo-s3", "make demo-s3", ROOT, {}),
+    ("soak", "make test-soak", ROOT, {}),
 ]
 
 # What a runner prints for its tests: passed and failed.

@@ -79,7 +79,7 @@ type proxy struct {
 	probeShare                             float64
 	dice                                   *dice
 
-	requests, unreachable, late, undelivered atomic.Int64
+	requests, unreachable, late, undelivered, inProbes atomic.Int64
 }
 
 // A request as the client sent it.
@@ -110,11 +110,17 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, head *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	r := request{head, body}
+	isProbe := strings.Contains(head.URL.RequestURI(), ".probe")
 	share := 1.0
-	if strings.Contains(head.URL.RequestURI(), ".probe") {
+	if isProbe {
 		share = p.probeShare
 	}
 	fault, extent := p.dice.draw(r, share)
+	if isProbe && fault != none {
+		p.inProbes.Add(1)
+	} else if fault != none {
+		p.dice.counts[fault].Add(1)
+	}
 	switch fault {
 	case drop:
 		panic(http.ErrAbortHandler)
@@ -160,6 +166,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, head *http.Request) {
 	if fault == cutAnswer && len(got.body) > 0 {
 		// What was announced stays announced: the client sees that there should have been more.
 		_, _ = w.Write(got.body[:int(extent*float64(len(got.body)))])
+		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}
 	// A client that has gone takes no answer.
@@ -262,16 +269,17 @@ type counts struct {
 	// Unreachable counts requests that the server did not take, as it was down.
 	Unreachable int64 `json:"unreachable"`
 	// Late is how many requests are still to be delivered, Undelivered how many never could be.
-	Late        int64            `json:"late"`
-	Undelivered int64            `json:"undelivered"`
-	Faults      map[string]int64 `json:"faults"`
+	Late        int64 `json:"late"`
+	Undelivered int64 `json:"undelivered"`
+	// InProbes is how many faults hit tests of the store; they are not among the others.
+	InProbes int64            `json:"in_probes"`
+	Faults   map[string]int64 `json:"faults"`
 }
 
 func (p *proxy) counts() counts {
-	c := counts{p.requests.Load(), p.unreachable.Load(), p.late.Load(), p.undelivered.Load(), map[string]int64{}}
+	c := counts{p.requests.Load(), p.unreachable.Load(), p.late.Load(), p.undelivered.Load(), p.inProbes.Load(), map[string]int64{}}
 	for f := range faults {
 		c.Faults[names[f]] = p.dice.counts[f].Load()
 	}
 	return c
 }
-

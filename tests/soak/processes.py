@@ -1,0 +1,208 @@
+"""The processes of a soak: workers, the S3 server, the proxy before it. None outlives the driver, however that ends: each ends with its
+standard input, and where the system can do that, the kernel kills it with its parent."""
+
+import ctypes
+import http.client
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+PR_SET_PDEATHSIG = 1
+# Loaded here: between fork and exec as little as possible should happen.
+PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+
+
+def die_with_parent():
+    if PRCTL:
+        PRCTL(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Silent(Exception):
+    """A process did not answer in time, or is gone."""
+
+
+class Child:
+    """A process that is told lines and answers with lines. Its errors go to a file."""
+
+    def __init__(self, command, errors, environment=None):
+        self.command = command
+        self.errors = errors
+        self.answers = queue.Queue()
+        with open(errors, "ab") as file:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                text=True,
+                env=environment,
+                # An interrupt at the terminal is for the driver.
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def listen(self):
+        with self.process.stdout:
+            for line in self.process.stdout:
+                self.answers.put(line.rstrip("\n"))
+        self.answers.put(None)
+
+    def tell(self, line):
+        try:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+        except (BrokenPipeError, ValueError):
+            pass  # It is gone; its answer will not come.
+
+    def answer(self, seconds):
+        try:
+            line = self.answers.get(timeout=max(0.0, seconds))
+        except queue.Empty:
+            raise Silent(f"{self.command[0]} did not answer within {seconds:.0f} s") from None
+        if line is None:
+            raise Silent(f"{self.command[0]} ended with status {self.process.wait()}: {self.last_words()}")
+        return line
+
+    def ask(self, line, seconds):
+        self.tell(line)
+        return self.answer(seconds)
+
+    def last_words(self):
+        with open(self.errors, errors="replace") as file:
+            return file.read()[-2000:]
+
+    def is_gone(self):
+        return self.process.poll() is not None
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+
+class Worker(Child):
+    """A process of the library's users."""
+
+    def __init__(self, programs, language, work, name, namespace, config, journals, lanes, seed):
+        self.name = name
+        self.language = language
+        command = [os.path.join(programs, f"worker-{language}"), "-config", json.dumps(config), "-ns", namespace, "-writer", name]
+        command += ["-ledger", os.path.join(work, f"{name}.ledger"), "-journals", str(journals), "-lanes", str(lanes), "-seed", str(seed)]
+        super().__init__(command, os.path.join(work, f"{name}.errors"))
+        self.is_ready = False
+        # When a stopped process goes on; 0 where it is not stopped.
+        self.resumes = 0
+
+    def ready(self, seconds):
+        if not self.is_ready:
+            self.answer(seconds)
+            self.is_ready = True
+
+    def freeze(self, until):
+        self.resumes = until
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self.resumes = 0
+        self.signal(signal.SIGCONT)
+
+
+class Server:
+    """MinIO on a directory. Killed and started again it has the same port."""
+
+    BUCKET = "opjournal"
+    USER, PASSWORD = "opjournal", "opjournal-secret"
+
+    def __init__(self, program, directory):
+        self.program = program
+        self.directory = os.path.join(directory, "server")
+        self.log = os.path.join(directory, "server.log")
+        # A directory of the server's is a bucket.
+        os.makedirs(os.path.join(self.directory, self.BUCKET))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.process = None
+        self.start()
+        self.wait()
+
+    def start(self):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [self.program, "server", "--quiet", "--address", f"127.0.0.1:{self.port}", self.directory],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={
+                    "PATH": os.environ["PATH"],
+                    "HOME": self.directory,
+                    "MINIO_ROOT_USER": self.USER,
+                    "MINIO_ROOT_PASSWORD": self.PASSWORD,
+                    "MINIO_BROWSER": "off",
+                    "MINIO_UPDATE": "off",
+                },
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+
+    def wait(self, seconds=60):
+        """Until it can serve."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.process.poll() is None:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+            try:
+                connection.request("GET", "/minio/health/cluster")
+                if connection.getresponse().status == 200:
+                    return
+            except OSError:
+                pass
+            finally:
+                connection.close()
+            time.sleep(0.05)
+        with open(self.log, errors="replace") as log:
+            raise RuntimeError(f"MinIO does not start: {log.read()[-2000:]}")
+
+    def kill(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def is_gone(self):
+        return False  # It may be started again.
+
+    def config(self, address, root):
+        return {
+            "store": f"s3://{self.BUCKET}/{root}",
+            "endpoint": f"http://{address}",
+            "force_path_style": True,
+            "region": "us-east-1",
+            "access_key_id": self.USER,
+            "secret_access_key": self.PASSWORD,
+        }
+
+
+class Proxy(Child):
+    """The network before the server. `rates` is fault -> share of requests."""
+
+    def __init__(self, programs, work, port, rates, late_by, seed):
+        command = [os.path.join(programs, "proxy"), "-to", f"127.0.0.1:{port}", "-seed", str(seed), "-late-by", f"{late_by}s"]
+        command += [f"-{fault}={rate}" for fault, rate in rates.items()]
+        super().__init__(command, os.path.join(work, "proxy.errors"))
+        self.address = self.answer(10).split()[1]
+
+    def switch(self, word):
+        self.ask(word, 10)
+
+    def counts(self):
+        return json.loads(self.ask("counts", 10))
