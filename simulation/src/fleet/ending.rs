@@ -1,0 +1,128 @@
+//! The end of a run: the faults are over, and the fleet has to keep what it promises from then on.
+
+use super::Fleet;
+use crate::faults::{Counts, Weather};
+use crate::history::{ReplicaId, What};
+use crate::world::SECOND;
+use opjournal::Journal;
+use opjournal::environment::Environment;
+use serde_json::Value;
+
+impl Fleet {
+    /// Lets the faults end, and holds the fleet to what it promises from then on.
+    pub(super) async fn last_act(&self) {
+        let plan = &self.0.plan;
+        let (world, outside) = (&self.0.world, &self.0.outside);
+        outside.pause(plan.active).await;
+        self.inner().is_active = false;
+        self.0.bucket.set_faults(Default::default());
+        self.0.bucket.set_weather(Weather::Fair);
+        world.note(|| "the faults are over".to_owned());
+        // What is still frozen, cut off, late or to be started anew comes back by itself. This is when the last of it has.
+        outside.pause(8 * 4 * SECOND).await;
+        for place in 0..plan.replicas {
+            let process = self.place(place).process.id();
+            world.thaw(process);
+            self.0.bucket.cut_off(process, false);
+        }
+        let arrived = self.0.bucket.last_arrival() + plan.fold_age;
+        world.sleep_until(arrived).await;
+        world.note(|| "everything has arrived".to_owned());
+
+        // A write may be open for as long as it takes to be void, and another be waiting behind it.
+        let interval = plan.sync_interval();
+        let patience = self.now() + 8 * plan.fold_age + 10 * interval + 120 * SECOND;
+        while self.now() < patience && !self.inner().waiting.is_empty() {
+            outside.pause(SECOND / 4).await;
+        }
+        let left: Vec<(ReplicaId, String)> = self.inner().waiting.values().cloned().collect();
+        for (replica, what) in left {
+            self.record(What::Waiting { replica, what });
+        }
+        self.record(What::Calm);
+
+        outside.pause(2 * interval + interval / 4 + 5 * SECOND).await;
+        self.agree("P9: two good ticks after the last fault", false);
+        // Aged, stood for two ticks, jitter; as many folds as it takes; then F and two ticks until the deletes.
+        outside.pause(plan.aged_after() + 6 * interval + plan.fold_age + 3 * interval + 20 * SECOND).await;
+        self.agree("P4", true);
+
+        for place in 0..plan.replicas {
+            let stands = self.place(place);
+            let Some(journal) = stands.journal else { continue };
+            self.note_stats(&journal);
+            let fleet = self.clone();
+            let process = stands.process.clone();
+            stands.process.spawn(
+                "closes",
+                Box::pin(async move {
+                    let deadline = Some(process.after(10 * SECOND));
+                    match journal.close(deadline).await {
+                        Ok(closed) if closed.unknown.is_empty() => fleet.inner().counts.add("fleet: closed at the end"),
+                        Ok(closed) => fleet.violate("P3", format!("an idle replica closes with open outcomes: {:?}", closed.unknown)),
+                        Err(error) => fleet.violate("close", format!("an idle replica does not close: {error}")),
+                    }
+                }),
+            );
+        }
+        outside.pause(11 * SECOND).await;
+        self.inner().is_done = true;
+    }
+
+    /// Every replica is there and holds the same state of each namespace.
+    pub(super) fn agree(&self, promise: &'static str, is_final: bool) {
+        for name in &self.0.plan.namespaces {
+            let mut first: Option<(ReplicaId, String)> = None;
+            for place in 0..self.0.plan.replicas {
+                let stands = self.place(place);
+                let Some(handle) = stands.handles.get(name) else {
+                    self.violate("P9", format!("replica {} has not opened namespace {name:?}", stands.replica));
+                    continue;
+                };
+                let mut answer = Vec::new();
+                if let Err(error) = handle.namespace.query(br#"{"op":"State"}"#, &mut answer) {
+                    self.violate("queries", format!("replica {} at the end: {error}", stands.replica));
+                    continue;
+                }
+                self.look(handle, None);
+                let text = String::from_utf8_lossy(&answer).into_owned();
+                if is_final {
+                    let state = self.inner().history.state(&text);
+                    self.record(What::Final { replica: stands.replica, namespace: name.clone(), state });
+                } else if let Some((other, other_text)) = &first {
+                    if *other_text != text {
+                        self.violate(
+                            promise,
+                            format!("replicas {other} and {} differ in {name:?}: {other_text} and {text}", stands.replica),
+                        );
+                    }
+                } else {
+                    first = Some((stands.replica, text));
+                }
+            }
+        }
+    }
+
+    /// Adds the engine's own figures to the counts, whatever they are called.
+    pub(super) fn note_stats(&self, journal: &Journal) {
+        let stats = journal.stats();
+        self.0.world.note(|| format!("stats: {stats}"));
+        let mut inner = self.inner();
+        add_figures(&mut inner.counts, "stats", &stats);
+    }
+}
+
+fn add_figures(counts: &mut Counts, name: &str, value: &Value) {
+    match value {
+        Value::Object(members) => {
+            for (member, value) in members {
+                // The names of namespaces say nothing about the figures inside.
+                let name = if name == "stats.namespaces" { "stats.namespaces.*".to_owned() } else { format!("{name}.{member}") };
+                add_figures(counts, &name, value);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|value| add_figures(counts, name, value)),
+        Value::Number(number) => counts.add_many(name, number.as_u64().unwrap_or(0)),
+        _ => {}
+    }
+}

@@ -1,0 +1,163 @@
+//! What happens to replicas, and to the store as a whole.
+
+use super::Fleet;
+use crate::faults::Weather;
+use crate::history::{ReplicaId, What};
+use crate::store::Step;
+use crate::world::{ProcessId, SECOND, Time};
+use opjournal::environment::Environment;
+
+impl Fleet {
+    /// Ends the replica in a place, and starts another one there later.
+    pub(super) fn end_replica(&self, place: usize, replica: ReplicaId, pause: Time) {
+        let gone = {
+            let mut inner = self.inner();
+            let stands = &mut inner.places[place];
+            if stands.replica != replica || !self.0.world.is_alive(stands.process.id()) {
+                return;
+            }
+            let gone = stands.clone();
+            stands.handles.clear();
+            stands.journal = None;
+            gone
+        };
+        // Dropped after the crash: an engine that is gone runs no code any more, not even that of its handles.
+        self.0.world.crash(gone.process.id());
+        drop(gone);
+        self.inner().waiting.retain(|_, (other, _)| *other != replica);
+        self.record(What::ReplicaEnded(replica));
+        let fleet = self.clone();
+        self.0.world.at(self.now() + pause, move || fleet.start_replica(place));
+    }
+
+    pub(super) fn freeze(&self, process: ProcessId, duration: Time) {
+        self.inner().counts.add("fault: process frozen");
+        self.0.world.freeze(process);
+        let world = self.0.world.clone();
+        self.0.world.at(self.now() + duration, move || world.thaw(process));
+    }
+
+    /// A freeze matters around D, around F and past all of them.
+    pub(super) fn freeze_duration(&self) -> Time {
+        let fold_age = self.0.plan.fold_age;
+        self.dice(|dice| {
+            let most = *dice.pick(&[fold_age / 30, fold_age / 3, fold_age, 2 * fold_age, 4 * fold_age]);
+            dice.within(most / 4..most)
+        })
+    }
+
+    pub(super) fn interfere(&self, process: ProcessId, step: Step) {
+        let chaos = self.0.plan.chaos;
+        let (is_active, freezes, crashes, sleeps_through) = {
+            let mut inner = self.inner();
+            let dice = &mut inner.dice;
+            let (freezes, crashes) = (dice.chance(chaos.freeze_at_step), dice.chance(chaos.crash_at_step));
+            let sleeps_through = dice.chance(0.3) && chaos.freeze_at_step > 0.0;
+            (inner.is_active, freezes, crashes, sleeps_through)
+        };
+        if !is_active {
+            return;
+        }
+        if let Step::Delayed { until } = step {
+            // The answer lies there when the process wakes up, together with the timer that would have ended the wait.
+            if sleeps_through {
+                let longer = self.dice(|dice| dice.within(SECOND / 2..3 * SECOND));
+                self.freeze(process, until - self.now() + longer);
+            }
+            return;
+        }
+        if freezes {
+            self.freeze(process, self.freeze_duration());
+        } else if crashes {
+            let stands = self
+                .inner()
+                .places
+                .iter()
+                .enumerate()
+                .find(|(_, place)| place.process.id() == process)
+                .map(|(index, place)| (index, place.replica));
+            if let Some((place, replica)) = stands {
+                self.inner().counts.add("fault: crash at a request");
+                let pause = self.dice(|dice| dice.around(2 * SECOND));
+                // Not from inside of a poll of the process that ends.
+                let fleet = self.clone();
+                self.0.world.freeze(process);
+                self.0.world.at(self.now(), move || fleet.end_replica(place, replica, pause));
+            }
+        }
+    }
+
+    pub(super) async fn misfortunes(&self, place: usize) {
+        let mean = self.0.plan.chaos.replica_mean;
+        if mean == 0 {
+            return;
+        }
+        loop {
+            let pause = self.dice(|dice| dice.around(mean));
+            self.0.outside.pause(pause).await;
+            if !self.is_active() {
+                return;
+            }
+            let stands = self.place(place);
+            if !self.0.world.is_alive(stands.process.id()) {
+                continue;
+            }
+            let (kind, pause) = self.dice(|dice| (dice.within(0..10), dice.around(4 * SECOND)));
+            match kind {
+                0..4 => {
+                    let duration = self.freeze_duration();
+                    self.freeze(stands.process.id(), duration);
+                }
+                4..7 => {
+                    self.inner().counts.add("fault: crash");
+                    self.end_replica(place, stands.replica, pause);
+                }
+                7 => {
+                    let (fleet, process) = (self.clone(), stands.process.clone());
+                    if let Some(journal) = stands.journal {
+                        process
+                            .clone()
+                            .spawn("closes", Box::pin(async move { fleet.close(place, stands.replica, &process, journal, pause).await }));
+                    }
+                }
+                _ => {
+                    let (bucket, process) = (self.0.bucket.clone(), stands.process.id());
+                    bucket.cut_off(process, true);
+                    let duration = self.dice(|dice| dice.around(2 * self.0.plan.fold_age));
+                    self.0.world.at(self.now() + duration, move || bucket.cut_off(process, false));
+                }
+            }
+        }
+    }
+
+    pub(super) async fn weather(&self) {
+        let mean = self.0.plan.chaos.weather_mean;
+        if mean == 0 {
+            return;
+        }
+        loop {
+            let pause = self.dice(|dice| dice.around(mean));
+            self.0.outside.pause(pause).await;
+            if !self.is_active() {
+                return;
+            }
+            let weather = self.dice(|dice| *dice.pick(&[Weather::SlowDown, Weather::Outage]));
+            self.0.bucket.set_weather(weather);
+            let duration = self.dice(|dice| dice.around(self.0.plan.fold_age));
+            self.0.outside.pause(duration).await;
+            self.0.bucket.set_weather(Weather::Fair);
+        }
+    }
+
+    pub(super) async fn clocks(&self) {
+        let mean = self.0.plan.chaos.clocks_mean;
+        if mean == 0 {
+            return;
+        }
+        while self.is_active() {
+            let pause = self.dice(|dice| dice.around(mean));
+            self.0.outside.pause(pause).await;
+            self.0.bucket.set_clocks();
+        }
+    }
+}
