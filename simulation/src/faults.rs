@@ -1,7 +1,150 @@
-//! What can go wrong between a process and the store, with the rate of each fault, and the count of what did.
+//! What can go wrong, with the rate of each fault, the count of what did, and the choice of what may.
 
 use super::dice::Dice;
-use std::collections::BTreeMap;
+use super::world::Time;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+macro_rules! faults {
+    ($($(#[doc = $text:literal])* $fault:ident = $name:literal,)*) => {
+        /// A kind of fault. A run that shrinks takes single ones away; a campaign must have met every kind.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Fault {
+            $($(#[doc = $text])* $fault,)*
+        }
+
+        impl Fault {
+            pub const ALL: &[Fault] = &[$(Fault::$fault,)*];
+
+            /// The name of its count: `fault: ...`.
+            pub fn count_name(self) -> &'static str {
+                match self {
+                    $(Fault::$fault => concat!("fault: ", $name),)*
+                }
+            }
+        }
+    };
+}
+
+faults! {
+    /// A request never arrives.
+    RequestLost = "request lost",
+    /// A request arrives seconds or minutes later.
+    RequestLate = "request late",
+    /// A request arrives once more.
+    RequestRepeated = "request repeated",
+    /// The connection stands, and nothing ever comes.
+    Hung = "hung connection",
+    /// A request is done, and its answer never comes.
+    AnswerLost = "answer lost",
+    /// The answer takes up to a minute.
+    AnswerSlow = "answer slow",
+    /// 500.
+    ServerError = "server error",
+    /// 409 to a conditional PUT that was not done.
+    Conflict = "conflict",
+    /// The body of a GET stops coming.
+    BodyStalls = "body stalls",
+    /// The body of a GET breaks off.
+    BodyTruncated = "body truncated",
+    /// A DELETE of several keys does some and fails.
+    PartialDelete = "delete done in part",
+    /// Most requests are answered with 503.
+    SlowDown = "slow-down storm",
+    /// The whole store is away.
+    Outage = "outage",
+    /// One process has no network.
+    CutOff = "process cut off",
+    /// A process freezes.
+    Frozen = "process frozen",
+    /// A process ends at any moment.
+    Crash = "crash",
+    /// A process ends as a request leaves or its answer has come.
+    CrashAtRequest = "crash at a request",
+}
+
+impl Fault {
+    /// Without the `fault: ` of its count.
+    pub fn name(self) -> &'static str {
+        self.count_name().trim_start_matches("fault: ")
+    }
+
+    pub fn named(name: &str) -> Option<Fault> {
+        Fault::ALL.iter().copied().find(|fault| fault.name() == name)
+    }
+}
+
+/// One fault of a run: the `number`th of its kind, counted from zero in the order of drawing, whether or not it was let happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Strike {
+    pub fault: Fault,
+    pub number: u32,
+}
+
+/// A fault that happened, and to whom.
+#[derive(Clone, Debug)]
+pub struct Happened {
+    pub strike: Strike,
+    pub at: Time,
+    pub hit: String,
+}
+
+/// Lets drawn faults happen, or not, and counts them. All faults of a run go through one of these; clones are the same one.
+#[derive(Clone, Default)]
+pub struct Injector(Arc<Mutex<Injected>>);
+
+#[derive(Default)]
+struct Injected {
+    /// How many of each kind were drawn.
+    drawn: [u32; Fault::ALL.len()],
+    /// How many of each kind happened.
+    happened: [u32; Fault::ALL.len()],
+    /// Only these happen; all where absent.
+    allowed: Option<BTreeSet<Strike>>,
+    /// Kept where somebody asked for it.
+    record: Option<Vec<Happened>>,
+}
+
+impl Injector {
+    /// One that lets only `allowed` happen, or everything where that is absent, and keeps a record of what did.
+    pub fn recording(allowed: Option<BTreeSet<Strike>>) -> Injector {
+        Injector(Arc::new(Mutex::new(Injected { allowed, record: Some(Vec::new()), ..Injected::default() })))
+    }
+
+    fn injected(&self) -> MutexGuard<'_, Injected> {
+        self.0.lock().expect("nothing in here panics")
+    }
+
+    /// A fault was drawn: whether it is to happen. Whoever asks has drawn all that belongs to the fault already, so that
+    /// leaving it out shifts no stream.
+    pub fn strikes(&self, fault: Fault, at: Time, hit: impl FnOnce() -> String) -> bool {
+        let mut injected = self.injected();
+        let injected = &mut *injected;
+        let place = fault as usize;
+        let strike = Strike { fault, number: injected.drawn[place] };
+        injected.drawn[place] += 1;
+        if injected.allowed.as_ref().is_some_and(|allowed| !allowed.contains(&strike)) {
+            return false;
+        }
+        injected.happened[place] += 1;
+        if let Some(record) = &mut injected.record {
+            record.push(Happened { strike, at, hit: hit() });
+        }
+        true
+    }
+
+    /// Adds what happened to `counts`.
+    pub fn count_in(&self, counts: &mut Counts) {
+        let injected = self.injected();
+        for (fault, count) in Fault::ALL.iter().zip(injected.happened) {
+            counts.add_many(fault.count_name(), u64::from(count));
+        }
+    }
+
+    pub fn take_record(&self) -> Vec<Happened> {
+        self.injected().record.take().unwrap_or_default()
+    }
+}
 
 /// The probability of each fault, for one request.
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,5 +230,31 @@ impl Counts {
 
     pub fn of(&self, name: &str) -> u64 {
         self.0.get(name).copied().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_allowed_happens_and_the_others_keep_their_numbers() {
+        let first = Strike { fault: Fault::Crash, number: 1 };
+        let injector = Injector::recording(Some(BTreeSet::from([first])));
+        let happened: Vec<bool> = (0..3).map(|_| injector.strikes(Fault::Crash, 7, || "replica 1".to_owned())).collect();
+        assert_eq!(happened, [false, true, false]);
+        assert!(!injector.strikes(Fault::Outage, 8, String::new));
+        let record = injector.take_record();
+        assert_eq!((record.len(), record[0].strike, record[0].at, record[0].hit.as_str()), (1, first, 7, "replica 1"));
+        let mut counts = Counts::default();
+        injector.count_in(&mut counts);
+        assert_eq!((counts.of("fault: crash"), counts.of("fault: outage")), (1, 0));
+    }
+
+    #[test]
+    fn every_fault_has_a_name_of_its_own() {
+        for fault in Fault::ALL {
+            assert_eq!(Fault::named(fault.name()), Some(*fault));
+        }
     }
 }

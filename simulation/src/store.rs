@@ -8,7 +8,7 @@ mod network;
 pub use character::Character;
 
 use super::dice::Dice;
-use super::faults::{Counts, Faults, Weather};
+use super::faults::{Counts, Fault, Faults, Injector, Weather};
 use super::world::{MICROSECOND, Process, ProcessId, SECOND, Time, World};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -73,6 +73,7 @@ struct Inner {
     dice: Dice,
     nodes: Vec<Node>,
     faults: Faults,
+    injector: Injector,
     weather: Weather,
     cut_off: BTreeSet<ProcessId>,
     history: Vec<Change>,
@@ -128,6 +129,7 @@ impl Bucket {
                 dice,
                 nodes,
                 faults: Faults::default(),
+                injector: Injector::default(),
                 weather: Weather::Fair,
                 cut_off: BTreeSet::new(),
                 history: Vec::new(),
@@ -155,24 +157,38 @@ impl Bucket {
         self.inner().faults = faults;
     }
 
+    /// Whoever lets faults happen in this run, from now on.
+    pub fn set_injector(&self, injector: Injector) {
+        self.inner().injector = injector;
+    }
+
+    /// A fault was drawn: whether it happens. See [`Injector::strikes`].
+    pub fn strikes(&self, fault: Fault, hit: impl FnOnce() -> String) -> bool {
+        let injector = self.inner().injector.clone();
+        injector.strikes(fault, self.0.world.now(), hit)
+    }
+
     pub fn set_weather(&self, weather: Weather) {
-        self.note(|| format!("store: {weather:?}"));
-        let mut inner = self.inner();
-        inner.weather = weather;
-        inner.counts.add(match weather {
-            Weather::Fair => "weather: fair again",
-            Weather::SlowDown => "fault: slow-down storm",
-            Weather::Outage => "fault: outage",
-        });
+        let happens = match weather {
+            Weather::Fair => true,
+            Weather::SlowDown => self.strikes(Fault::SlowDown, || "the store".to_owned()),
+            Weather::Outage => self.strikes(Fault::Outage, || "the store".to_owned()),
+        };
+        if happens {
+            self.note(|| format!("store: {weather:?}"));
+            self.inner().weather = weather;
+        }
     }
 
     /// Cuts one process off from the store, or joins it again.
     pub fn cut_off(&self, process: ProcessId, off: bool) {
+        if off && !self.strikes(Fault::CutOff, || self.0.world.name(process)) {
+            return;
+        }
         self.note(|| format!("store: {} {}", self.0.world.name(process), if off { "is cut off" } else { "is joined again" }));
         let mut inner = self.inner();
         if off {
             inner.cut_off.insert(process);
-            inner.counts.add("fault: process cut off");
         } else {
             inner.cut_off.remove(&process);
         }
@@ -201,7 +217,10 @@ impl Bucket {
     }
 
     pub fn counts(&self) -> Counts {
-        self.inner().counts.clone()
+        let inner = self.inner();
+        let mut counts = inner.counts.clone();
+        inner.injector.count_in(&mut counts);
+        counts
     }
 
     /// Calls that the contract of `Store` does not allow.
@@ -229,7 +248,7 @@ impl Bucket {
         world.sleep_until(world.now() + MICROSECOND).await;
         let sent = world.now();
         let (reply, wait) = oneshot::channel();
-        let passage = self.inner().passage(&self.0.character, sent, id, &request);
+        let passage = self.inner().passage(&self.0.character, sent, process, &request);
         self.note(|| {
             let fate = match &passage.fate {
                 Fate::Answered => "",
@@ -288,7 +307,8 @@ impl Bucket {
         let mut inner = self.inner();
         let node = inner.dice.within(0..self.0.character.nodes as u64) as usize;
         if let Some(failure) = inner.refusal(now, node, &request) {
-            if inner.weather == Weather::Outage && inner.dice.chance(0.5) {
+            let hangs = inner.dice.chance(0.5);
+            if inner.weather == Weather::Outage && hangs {
                 inner.hung.push(Box::new(reply));
                 return;
             }
@@ -361,21 +381,21 @@ impl Bucket {
     ) {
         let now = self.0.world.now();
         let rate = inner.faults.partial_delete;
-        let partial = inner.dice.chance(rate) && keys.len() > 1;
+        let partial = inner.dice.chance(rate)
+            && keys.len() > 1
+            && inner.injector.strikes(Fault::PartialDelete, now, || format!("DELETE of {} keys", keys.len()));
         let mut end = now;
         let mut moments = Vec::new();
         for key in keys {
-            if partial && inner.dice.chance(0.5) {
+            let is_left = inner.dice.chance(0.5);
+            let when = now + inner.dice.around(self.0.character.latency / 2);
+            if partial && is_left {
                 continue;
             }
-            let when = now + inner.dice.around(self.0.character.latency / 2);
             end = end.max(when);
             moments.push((key, when));
         }
         let date = inner.date(node, now);
-        if partial {
-            inner.counts.add("fault: delete done in part");
-        }
         drop(inner);
         for (key, when) in moments {
             let bucket = self.clone();
@@ -461,9 +481,8 @@ impl Bucket {
         let stalls = inner.dice.chance(0.3);
         let cut = inner.dice.within(0..body.len() as u64 + 1) as usize;
         let pause = inner.dice.around(self.0.character.latency / 4);
-        if broken {
-            inner.counts.add(if stalls { "fault: body stalls" } else { "fault: body truncated" });
-        }
+        let fault = if stalls { Fault::BodyStalls } else { Fault::BodyTruncated };
+        let broken = broken && inner.injector.strikes(fault, self.0.world.now(), || format!("a body of {} bytes", body.len()));
         drop(inner);
         let (head, tail) = (body.slice(..cut), body.slice(cut..));
         let world = self.0.world.clone();

@@ -1,7 +1,7 @@
 //! What happens to replicas, and to the store as a whole.
 
 use super::Fleet;
-use crate::faults::Weather;
+use crate::faults::{Fault, Weather};
 use crate::history::{ReplicaId, What};
 use crate::store::Step;
 use crate::world::{ProcessId, SECOND, Time};
@@ -31,7 +31,9 @@ impl Fleet {
     }
 
     pub(super) fn freeze(&self, process: ProcessId, duration: Time) {
-        self.inner().counts.add("fault: process frozen");
+        if !self.0.bucket.strikes(Fault::Frozen, || format!("{} for {} ms", self.0.world.name(process), duration / 1_000_000)) {
+            return;
+        }
         self.0.world.freeze(process);
         let world = self.0.world.clone();
         self.0.world.at(self.now() + duration, move || world.thaw(process));
@@ -77,8 +79,10 @@ impl Fleet {
                 .find(|(_, place)| place.process.id() == process)
                 .map(|(index, place)| (index, place.replica));
             if let Some((place, replica)) = stands {
-                self.inner().counts.add("fault: crash at a request");
                 let pause = self.dice(|dice| dice.around(2 * SECOND));
+                if !self.0.bucket.strikes(Fault::CrashAtRequest, || format!("replica {replica} at {step:?}")) {
+                    return;
+                }
                 // Not from inside of a poll of the process that ends.
                 let fleet = self.clone();
                 self.0.world.freeze(process);
@@ -109,8 +113,9 @@ impl Fleet {
                     self.freeze(stands.process.id(), duration);
                 }
                 4..7 => {
-                    self.inner().counts.add("fault: crash");
-                    self.end_replica(place, stands.replica, pause);
+                    if self.0.bucket.strikes(Fault::Crash, || format!("replica {}", stands.replica)) {
+                        self.end_replica(place, stands.replica, pause);
+                    }
                 }
                 7 => {
                     let (fleet, process) = (self.clone(), stands.process.clone());

@@ -2,8 +2,8 @@
 
 use super::{Character, Inner, Request};
 use crate::dice::Dice;
-use crate::faults::Weather;
-use crate::world::{MICROSECOND, ProcessId, SECOND, Time};
+use crate::faults::{Fault, Weather};
+use crate::world::{MICROSECOND, Process, SECOND, Time};
 use opjournal::store::{Condition, Failure, Kind};
 
 /// What becomes of one request.
@@ -26,53 +26,54 @@ pub(super) enum Fate {
 
 impl Inner {
     /// What the network does with a request.
-    pub(super) fn passage(&mut self, character: &Character, now: Time, process: ProcessId, request: &Request) -> Passage {
-        let dice = &mut self.dice;
+    pub(super) fn passage(&mut self, character: &Character, now: Time, process: &Process, request: &Request) -> Passage {
+        let (faults, dice) = (self.faults, &mut self.dice);
+        // Everything is drawn for every request, whatever comes of it: a fault that is left out shifts no stream.
         let there = dice.around(character.latency / 2).max(MICROSECOND);
-        let mut back = dice.around(character.latency / 2).max(MICROSECOND);
-        let changes = matches!(request, Request::Put { .. } | Request::Delete { .. });
+        let back = dice.around(character.latency / 2).max(MICROSECOND);
         let hangs = dice.chance(0.5);
         let gives_up_after = dice.around(2 * SECOND);
-        let lost = |message: &str| if hangs { Fate::Hangs } else { Fate::Fails(Failure::new(Kind::Unavailable, message)) };
-        let faults = self.faults;
-        if self.cut_off.contains(&process) {
-            self.counts.add("fault: request without a network");
-            return Passage { arrivals: Vec::new(), fate: lost("no route"), back: gives_up_after };
-        }
-        if dice.chance(faults.hung) {
-            self.counts.add("fault: hung connection");
-            return Passage { arrivals: Vec::new(), fate: Fate::Hangs, back };
-        }
-        if dice.chance(faults.lost_request) {
-            self.counts.add("fault: request lost");
-            return Passage { arrivals: Vec::new(), fate: lost("the connection broke"), back: gives_up_after };
-        }
+        let (is_hung, is_lost) = (dice.chance(faults.hung), dice.chance(faults.lost_request));
         // Evenly over orders of magnitude: what matters happens around a second, around F and past it.
         let late = |dice: &mut Dice| {
             let most = *dice.pick(&[character.lateness / 64, character.lateness / 16, character.lateness / 4, character.lateness]);
             dice.within(0..most.max(2))
         };
-        if changes && dice.chance(faults.late_put) {
-            self.counts.add("fault: request late");
-            let arrival = now + there + late(dice);
+        let (is_late, late_by, late_is_answered) = (dice.chance(faults.late_put), late(dice), dice.chance(0.5));
+        let (is_repeated, repeated_after) = (dice.chance(faults.repeated), late(dice));
+        let (is_slow, slow_by) = (dice.chance(faults.slow_answer), late(dice).min(60 * SECOND));
+        let is_answer_lost = dice.chance(faults.lost_answer);
+
+        let changes = matches!(request, Request::Put { .. } | Request::Delete { .. });
+        let lost = |message: &str| if hangs { Fate::Hangs } else { Fate::Fails(Failure::new(Kind::Unavailable, message)) };
+        let hit = || format!("{}: {}", process.name(), request.describe());
+        if self.cut_off.contains(&process.id()) {
+            self.counts.add("network: request without a network");
+            return Passage { arrivals: Vec::new(), fate: lost("no route"), back: gives_up_after };
+        }
+        if is_hung && self.injector.strikes(Fault::Hung, now, hit) {
+            return Passage { arrivals: Vec::new(), fate: Fate::Hangs, back };
+        }
+        if is_lost && self.injector.strikes(Fault::RequestLost, now, hit) {
+            return Passage { arrivals: Vec::new(), fate: lost("the connection broke"), back: gives_up_after };
+        }
+        if changes && is_late && self.injector.strikes(Fault::RequestLate, now, hit) {
+            let arrival = now + there + late_by;
             self.last_arrival = self.last_arrival.max(arrival);
             // An answer that comes after all finds somebody who has not given up only where that process was frozen.
-            let is_answered = dice.chance(0.5);
-            let (fate, back) = if is_answered { (Fate::Answered, back) } else { (lost("the connection broke"), gives_up_after) };
+            let (fate, back) = if late_is_answered { (Fate::Answered, back) } else { (lost("the connection broke"), gives_up_after) };
             return Passage { arrivals: vec![arrival], fate, back };
         }
         let mut arrivals = vec![now + there];
-        if changes && dice.chance(faults.repeated) {
-            self.counts.add("fault: request repeated");
-            arrivals.push(now + there + late(dice));
+        if changes && is_repeated && self.injector.strikes(Fault::RequestRepeated, now, hit) {
+            arrivals.push(now + there + repeated_after);
         }
-        if dice.chance(faults.slow_answer) {
-            self.counts.add("fault: answer slow");
-            back += late(dice).min(60 * SECOND);
+        let mut back = back;
+        if is_slow && self.injector.strikes(Fault::AnswerSlow, now, hit) {
+            back += slow_by;
         }
         self.last_arrival = arrivals.iter().copied().fold(self.last_arrival, Time::max);
-        let fate = if dice.chance(faults.lost_answer) {
-            self.counts.add("fault: answer lost");
+        let fate = if is_answer_lost && self.injector.strikes(Fault::AnswerLost, now, hit) {
             back = there + gives_up_after;
             lost("the connection broke before the answer")
         } else {
@@ -85,23 +86,25 @@ impl Inner {
     pub(super) fn refusal(&mut self, now: Time, node: usize, request: &Request) -> Option<Failure> {
         let date = Some(self.date(node, now));
         let conditional = matches!(request, Request::Put { condition: Condition::Absent | Condition::Matches(_), .. });
+        let dice = &mut self.dice;
+        let (is_turned_away, is_broken, has_date) = (dice.chance(0.8), dice.chance(self.faults.server_error), dice.chance(0.5));
+        let is_conflict = dice.chance(self.faults.conflict);
         let busy = match self.weather {
             Weather::Fair => false,
-            Weather::SlowDown => self.dice.chance(0.8),
+            Weather::SlowDown => is_turned_away,
             Weather::Outage => true,
         };
         if busy {
-            self.counts.add("fault: request in a storm or outage");
+            self.counts.add("network: request in a storm or outage");
             let date = date.filter(|_| self.weather == Weather::SlowDown);
             return Some(Failure { date, ..Failure::new(Kind::Unavailable, "503 Slow Down") });
         }
-        if self.dice.chance(self.faults.server_error) {
-            self.counts.add("fault: server error");
-            let date = date.filter(|_| self.dice.chance(0.5));
+        let hit = || request.describe();
+        if is_broken && self.injector.strikes(Fault::ServerError, now, hit) {
+            let date = date.filter(|_| has_date);
             return Some(Failure { date, ..Failure::new(Kind::Unavailable, "500 Internal Error") });
         }
-        if conditional && self.dice.chance(self.faults.conflict) {
-            self.counts.add("fault: conflict");
+        if conditional && is_conflict && self.injector.strikes(Fault::Conflict, now, hit) {
             return Some(Failure { date, ..Failure::new(Kind::Conflict, "409 Conditional Request Conflict") });
         }
         None
