@@ -64,17 +64,17 @@ test-c-headers:
 	    echo "ok $$header compiles as C99 and C++11" || exit 1; \
 	done
 
-$(C_BUILD)/tests/builder_test: $(C_ROOM)/tests/builder_test.c $(C_ROOM)/opjournal_builder.c $(C_ROOM)/json_text.c $(C_ROOM)/tests/check.h $(C_HEADERS)
+$(C_BUILD)/tests/builder_test: $(C_ROOM)/tests/builder_test.c $(C_ROOM)/opjournal_builder.c $(C_ROOM)/json_text.c tests/c/check.h $(C_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(C_STANDARD) $(C_WARNINGS) $(C_SANITIZERS) $(C_INCLUDES) $(filter-out %/opjournal_builder.c,$(filter %.c,$^)) -o $@
+	$(CC) $(C_STANDARD) $(C_WARNINGS) $(C_SANITIZERS) $(C_INCLUDES) -Itests/c $(filter-out %/opjournal_builder.c,$(filter %.c,$^)) -o $@
 
-$(C_BUILD)/tests/result_test: $(addprefix $(C_ROOM)/,tests/result_test.c opjournal_result.c json_text.c) $(C_ROOM)/tests/check.h $(C_HEADERS)
+$(C_BUILD)/tests/result_test: $(addprefix $(C_ROOM)/,tests/result_test.c opjournal_result.c json_text.c) tests/c/check.h $(C_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(C_STANDARD) $(C_WARNINGS) $(C_SANITIZERS) $(C_INCLUDES) $(filter %.c,$^) -o $@
+	$(CC) $(C_STANDARD) $(C_WARNINGS) $(C_SANITIZERS) $(C_INCLUDES) -Itests/c $(filter %.c,$^) -o $@
 
-$(C_BUILD)/tests/dl_test: $(C_ROOM)/tests/dl_test.c $(C_ROOM)/opjournal_dl.c $(C_ROOM)/tests/check.h $(C_HEADERS)
+$(C_BUILD)/tests/dl_test: $(C_ROOM)/tests/dl_test.c $(C_ROOM)/opjournal_dl.c tests/c/check.h $(C_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(C_STANDARD) $(C_WARNINGS) $(C_SANITIZERS) $(C_INCLUDES) $(filter %.c,$^) $(C_DL_LIBS) -o $@
+	$(CC) $(C_STANDARD) $(C_WARNINGS) $(C_SANITIZERS) $(C_INCLUDES) -Itests/c $(filter %.c,$^) $(C_DL_LIBS) -o $@
 
 C_FAKES := $(patsubst %,$(C_BUILD)/tests/fake_%.so,good lacking older newer)
 $(C_BUILD)/tests/fake_good.so: FAKE := -DFAKE_ABI=OPJOURNAL_ABI_VERSION

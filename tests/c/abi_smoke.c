@@ -1,5 +1,5 @@
 /* The whole way through the ABI, on a store in memory and on one in a directory. */
-#include "check.h"
+#include "abi.h"
 #include <sys/stat.h>
 
 static void use(const char *store) {

@@ -1,5 +1,5 @@
 /* Arguments that are wrong: each is refused with a status and a message that names the place. */
-#include "check.h"
+#include "abi.h"
 
 static opjournal_buffer result;
 static opjournal_journal journal;

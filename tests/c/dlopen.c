@@ -1,5 +1,5 @@
 /* A host that loads the library at run time, unloads it, and loads it again while its threads go on. Argument: the library. */
-#include "check.h"
+#include "abi.h"
 #include <dlfcn.h>
 
 /* What dlsym finds is a function; ISO C has no cast that says so. */

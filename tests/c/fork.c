@@ -1,5 +1,5 @@
 /* After fork the child is told so by every call, and the parent goes on. */
-#include "check.h"
+#include "abi.h"
 #include <sys/wait.h>
 #include <unistd.h>
 

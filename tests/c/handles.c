@@ -1,5 +1,5 @@
 /* Handles: zero, foreign, closed twice, used after close, closed in any order and while others are in a call. */
-#include "check.h"
+#include "abi.h"
 #include <pthread.h>
 #include <stdatomic.h>
 

@@ -1,5 +1,5 @@
 /* Log records: to a function, to another one, to a queue, to nowhere. */
-#include "check.h"
+#include "abi.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>

@@ -1,5 +1,5 @@
 /* Asynchronous calls: accepted means exactly one completion, whatever happens; refused means none. */
-#include "check.h"
+#include "abi.h"
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
 /* The library's threads are few, named, and block all signals; no handler is installed and the caller's mask stays. Linux only: /proc. */
-#include "check.h"
+#include "abi.h"
 #include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
