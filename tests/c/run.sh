@@ -35,6 +35,11 @@ for test in abi_smoke handles arguments queue fork signals logs; do
     timeout 300 "$work/$test" || fail "$test failed"
 done
 
+# Some seconds of wrong calls; what the sanitizer keeps resident is not bounded.
+# shellcheck disable=SC2086
+$CC -std=gnu11 $warnings $sanitizers -Iinclude tests/c/hostile.c -o "$work/hostile" -L"$library_dir" -lopjournal -pthread
+HOSTILE_RSS_MB=0 timeout 300 "$work/hostile" 30000 || fail "hostile failed"
+
 # shellcheck disable=SC2086
 $CC -std=gnu11 $warnings $sanitizers -Iinclude tests/c/dlopen.c -o "$work/dlopen" -ldl -pthread
 timeout 60 "$work/dlopen" "$library" || fail "dlopen failed"
@@ -68,7 +73,7 @@ pub extern "C" fn other_rust_library(text: *const std::ffi::c_char) -> usize {
 RUST
     rustc --edition 2024 --crate-type staticlib -O -o "$work/libother.a" "$work/other.rs"
     cat > "$work/both.c" <<'C'
-#include "check.h"
+#include "abi.h"
 size_t other_rust_library(const char *text);
 int main(void) {
     opjournal_journal journal = open_journal("memory:both", "");
