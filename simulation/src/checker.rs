@@ -1,7 +1,8 @@
 //! Holds what clients saw to the promises of docs/guarantees.md. Knows the engine's promises and nothing of how it keeps them.
 
+use super::batches::BatchSet;
 use super::history::{Ending, Event, History, ReplicaId, Settlement, StateId, Violation, What};
-use super::model::{BatchId, Model};
+use super::model::{BatchId, Model, log_of};
 use super::world::Time;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,12 +29,19 @@ pub fn check(history: &History, fairness: Fairness) -> Vec<Violation> {
 /// What a state holds, looked at once however often it was seen.
 struct Content {
     log: Vec<BatchId>,
-    held: BTreeSet<BatchId>,
+    held: BatchSet,
+}
+
+/// The batches of a state and what they make: most states that a replica shows only add to one that it showed before.
+#[derive(Clone, Default)]
+struct Replayed {
+    log: Vec<BatchId>,
+    model: Model,
 }
 
 #[derive(Default)]
 struct Seen {
-    held: BTreeSet<BatchId>,
+    held: BatchSet,
     mark: Option<(i128, String)>,
 }
 
@@ -42,6 +50,7 @@ struct Checker<'a> {
     fairness: Fairness,
     violations: Vec<Violation>,
     contents: BTreeMap<StateId, Content>,
+    replayed: BTreeMap<(ReplicaId, &'a str), Replayed>,
     endings: BTreeMap<BatchId, Ending>,
     refused: BTreeSet<BatchId>,
     settled: BTreeMap<BatchId, Settlement>,
@@ -53,11 +62,14 @@ struct Checker<'a> {
     replicas_ended: BTreeSet<ReplicaId>,
     seen: BTreeMap<(ReplicaId, &'a str), Seen>,
     /// Own acknowledged batches of each replica.
-    own: BTreeMap<(ReplicaId, &'a str), Vec<BatchId>>,
+    own: BTreeMap<(ReplicaId, &'a str), BatchSet>,
+    /// All batches that each replica submitted.
+    submitted: BTreeMap<ReplicaId, BatchSet>,
     /// For each batch, what its replica had listed as it was submitted.
-    listed_before: Vec<(BatchId, BTreeSet<BatchId>)>,
+    listed_before: Vec<(BatchId, BatchSet)>,
     /// The first view that showed each batch.
     first_shown: BTreeMap<BatchId, (Time, ReplicaId)>,
+    shown: BatchSet,
     finals: BTreeMap<&'a str, (ReplicaId, StateId, Time)>,
     now: Time,
 }
@@ -69,6 +81,7 @@ impl<'a> Checker<'a> {
             fairness,
             violations: history.violations.clone(),
             contents: BTreeMap::new(),
+            replayed: BTreeMap::new(),
             endings: BTreeMap::new(),
             refused: BTreeSet::new(),
             settled: BTreeMap::new(),
@@ -78,8 +91,10 @@ impl<'a> Checker<'a> {
             replicas_ended: BTreeSet::new(),
             seen: BTreeMap::new(),
             own: BTreeMap::new(),
+            submitted: BTreeMap::new(),
             listed_before: Vec::new(),
             first_shown: BTreeMap::new(),
+            shown: BatchSet::default(),
             finals: BTreeMap::new(),
             now: 0,
         }
@@ -121,10 +136,11 @@ impl<'a> Checker<'a> {
 
     fn submitted(&mut self, id: BatchId) {
         let batch = &self.history.batches[id as usize];
+        self.submitted.entry(batch.replica).or_default().insert(id);
         if let Some(seen) = self.seen.get(&(batch.replica, batch.namespace.as_str())) {
             // What another replica wrote can only be known from a LIST.
-            let foreign =
-                seen.held.iter().copied().filter(|other| self.history.batches[*other as usize].replica != batch.replica).collect();
+            let mut foreign = seen.held.clone();
+            foreign.take_out(&self.submitted[&batch.replica]);
             self.listed_before.push((id, foreign));
         }
     }
@@ -141,7 +157,7 @@ impl<'a> Checker<'a> {
     fn acknowledge(&mut self, id: BatchId) {
         let batch = &self.history.batches[id as usize];
         self.acknowledged.entry(&batch.namespace).or_default().push(id);
-        self.own.entry((batch.replica, &batch.namespace)).or_default().push(id);
+        self.own.entry((batch.replica, &batch.namespace)).or_default().insert(id);
     }
 
     fn settlement(&mut self, id: BatchId, settlement: Settlement) {
@@ -156,22 +172,21 @@ impl<'a> Checker<'a> {
     }
 
     /// What can be said of a state alone.
-    fn look(&mut self, state: StateId, namespace: &str, replica: ReplicaId) {
+    fn look(&mut self, state: StateId, namespace: &'a str, replica: ReplicaId) {
         if self.contents.contains_key(&state) {
             return;
         }
         let text = &self.history.states[state];
-        let parsed = serde_json::from_str(text).ok().and_then(|value| Model::read(&value));
-        let log = parsed.map(|model| model.log());
-        let Some(log) = log else {
+        let Some(log) = log_of(text) else {
             self.violate("canonical JSON", format!("replica {replica} showed a state that is no object: {text}"));
-            self.contents.insert(state, Content { log: Vec::new(), held: BTreeSet::new() });
+            self.contents.insert(state, Content { log: Vec::new(), held: BatchSet::default() });
             return;
         };
-        let mut held = BTreeSet::new();
+        let mut held = BatchSet::default();
         let mut last_of_handle = BTreeMap::new();
-        let mut replayed = Model::default();
-        for &id in &log {
+        let mut replayed = self.nearest_replayed(&log, namespace, replica);
+        let applied = replayed.log.len();
+        for (index, &id) in log.iter().enumerate() {
             let Some(batch) = self.history.batches.get(id as usize).filter(|batch| batch.namespace == namespace) else {
                 self.violate("P1", format!("replica {replica} shows batch {id}, which nobody wrote to namespace {namespace:?}"));
                 continue;
@@ -188,19 +203,31 @@ impl<'a> Checker<'a> {
                     ),
                 );
             }
+            if index < applied {
+                continue;
+            }
             for op in &batch.ops {
-                if let Err(reason) = replayed.apply(op) {
+                if let Err(reason) = replayed.model.apply(op) {
                     self.violate("P1", format!("batch {id} cannot be replayed: {reason}"));
                 }
             }
         }
-        if replayed.text() != *text {
-            self.violate(
-                "P1",
-                format!("replica {replica} shows a state that its batches {log:?} do not make: {text} instead of {}", replayed.text()),
-            );
+        let made = replayed.model.text();
+        if made != *text {
+            self.violate("P1", format!("replica {replica} shows a state that its batches {log:?} do not make: {text} instead of {made}"));
         }
+        replayed.log.clone_from(&log);
+        self.replayed.insert((replica, namespace), replayed);
         self.contents.insert(state, Content { log, held });
+    }
+
+    /// What was replayed for a state that this one only adds to: the replica's own if it does, else another's.
+    fn nearest_replayed(&mut self, log: &[BatchId], namespace: &'a str, replica: ReplicaId) -> Replayed {
+        if let Some(own) = self.replayed.remove(&(replica, namespace)).filter(|own| log.starts_with(&own.log)) {
+            return own;
+        }
+        let others = self.replayed.iter().filter(|((_, name), other)| *name == namespace && log.starts_with(&other.log));
+        others.max_by_key(|(_, other)| other.log.len()).map(|(_, other)| other.clone()).unwrap_or_default()
     }
 
     fn view(&mut self, view: &'a super::history::View) {
@@ -209,15 +236,17 @@ impl<'a> Checker<'a> {
         }
         let place = (view.replica, view.namespace.as_str());
         let held = self.contents[&view.state].held.clone();
-        for id in &held {
-            self.first_shown.entry(*id).or_insert((self.now, view.replica));
+        let newly_shown: Vec<BatchId> = held.without(&self.shown).collect();
+        for id in newly_shown {
+            self.shown.insert(id);
+            self.first_shown.insert(id, (self.now, view.replica));
         }
-        if let Some(missing) = self.own.get(&place).and_then(|own| own.iter().find(|id| !held.contains(id))).copied() {
+        if let Some(missing) = self.own.get(&place).and_then(|own| own.without(&held).next()) {
             self.violate("P5", format!("replica {} does not read its own acknowledged batch {missing}", view.replica));
         }
         if let Some(count) = view.after_flush.and_then(|flush| self.flushes.get(&flush)).copied() {
             let acknowledged = self.acknowledged.get(view.namespace.as_str()).map_or(&[][..], Vec::as_slice);
-            if let Some(missing) = acknowledged[..count].iter().find(|id| !held.contains(id)).copied() {
+            if let Some(missing) = acknowledged[..count].iter().copied().find(|id| !held.contains(*id)) {
                 self.violate(
                     "P6",
                     format!("replica {} flushed and does not see batch {missing}, acknowledged before the flush began", view.replica),
@@ -225,7 +254,7 @@ impl<'a> Checker<'a> {
             }
         }
         let seen = self.seen.entry(place).or_default();
-        let gone = seen.held.iter().find(|id| !held.contains(id)).copied();
+        let gone = seen.held.without(&held).next();
         let mark_before = seen.mark.replace(view.mark.clone());
         seen.held = held;
         if let Some(gone) = gone {
@@ -256,7 +285,7 @@ impl<'a> Checker<'a> {
             let namespace = self.history.batches[id as usize].namespace.as_str();
             let shown = self.first_shown.get(&id).copied();
             let last = self.finals.get(namespace).copied();
-            let is_in_end = last.is_some_and(|(_, state, _)| self.contents[&state].held.contains(&id));
+            let is_in_end = last.is_some_and(|(_, state, _)| self.contents[&state].held.contains(id));
             let settled = self.settled.get(&id).copied();
             let ending = self.endings.get(&id).cloned();
             let failed = self.refused.contains(&id) || matches!(ending, Some(Ending::Failed { .. }));
@@ -288,7 +317,7 @@ impl<'a> Checker<'a> {
             let Some(&(_, state, at)) = self.finals.get(self.history.batches[id as usize].namespace.as_str()) else { continue };
             let log = &self.contents[&state].log;
             let Some(place) = log.iter().position(|other| *other == id) else { continue };
-            if let Some(later) = log[place..].iter().find(|other| listed.contains(other)).copied() {
+            if let Some(later) = log[place..].iter().copied().find(|other| listed.contains(*other)) {
                 self.now = at;
                 self.violate("P5", format!("batch {id} sorts before batch {later}, which its replica had listed before it wrote"));
             }

@@ -3,8 +3,11 @@
 
 use super::model::BatchId;
 use super::world::Time;
+use foldhash::fast::FixedState;
 use serde_json::Value;
-use std::collections::HashMap;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashMap};
 
 /// A replica from its start to its end: one that is started anew is another.
 pub type ReplicaId = u32;
@@ -20,9 +23,20 @@ pub struct History {
     pub events: Vec<Event>,
     pub batches: Vec<Batch>,
     pub states: Vec<String>,
-    known: HashMap<String, StateId>,
+    known: HashMap<String, StateId, FixedState>,
+    facts: Vec<Option<Facts>>,
     /// Things that no schedule may bring about and that were seen as they happened.
     pub violations: Vec<Violation>,
+}
+
+/// What answers about a state must say; found out once however often it was seen.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    pub sha256: String,
+    /// `IntGet` of `sum`.
+    pub sum: i64,
+    /// `ListLen` of `log`.
+    pub length: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -132,8 +146,24 @@ impl History {
         }
         let id = self.states.len();
         self.states.push(text.to_owned());
+        self.facts.push(None);
         self.known.insert(text.to_owned(), id);
         id
+    }
+
+    /// What follows from a state's text. Fails where it is no JSON.
+    pub fn facts(&mut self, id: StateId) -> Result<&Facts, String> {
+        if self.facts[id].is_none() {
+            let text = &self.states[id];
+            let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).map_err(|error| error.to_string())?;
+            let length_of = |list: &&RawValue| serde_json::from_str::<Vec<&RawValue>>(list.get()).map_or(0, |items| items.len());
+            self.facts[id] = Some(Facts {
+                sha256: Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect(),
+                sum: members.get("sum").and_then(|sum| sum.get().parse().ok()).unwrap_or(0),
+                length: members.get("log").map_or(0, length_of),
+            });
+        }
+        Ok(self.facts[id].as_ref().expect("set above"))
     }
 
     pub fn violate(&mut self, at: Time, promise: &'static str, what: impl Into<String>) {

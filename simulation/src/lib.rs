@@ -3,6 +3,7 @@
 //!
 //! A package of its own, because it builds the engine with its mutants, which no other build knows.
 
+pub mod batches;
 pub mod checker;
 pub mod dice;
 pub mod faults;

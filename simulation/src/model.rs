@@ -4,6 +4,7 @@
 //! order, and every other name of the state follows from that by replay.
 
 use super::dice::Dice;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -92,16 +93,25 @@ impl Model {
         }
     }
 
-    /// The batches in this state, in the order of their application.
+    /// The batches in this state, in the order of their application. See also [`log_of`].
     pub fn log(&self) -> Vec<BatchId> {
         self.0.get("log").and_then(Value::as_array).map_or(Vec::new(), |items| items.iter().filter_map(Value::as_u64).collect())
     }
 
     /// Canonical JSON. The fleet writes ASCII without `<`, `>` or `&`, so that sorted compact JSON is canonical.
     pub fn text(&self) -> String {
-        let members: Vec<String> = self.0.iter().map(|(name, value)| format!("{}:{value}", Value::from(name.as_str()))).collect();
-        format!("{{{}}}", members.join(","))
+        let mut text = Vec::with_capacity(1024);
+        serde_json::to_writer(&mut text, &self.0).expect("what was JSON can be written, and a vector takes it");
+        String::from_utf8(text).expect("JSON is UTF-8")
     }
+}
+
+/// The batches in a state's text, in the order of their application. Nothing where it is no JSON object.
+pub fn log_of(text: &str) -> Option<Vec<BatchId>> {
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+    let Some(log) = members.get("log") else { return Some(Vec::new()) };
+    let items: Vec<&RawValue> = serde_json::from_str(log.get()).unwrap_or_default();
+    Some(items.iter().filter_map(|item| item.get().parse().ok()).collect())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -79,8 +79,8 @@ struct Inner {
     /// Breaks ties between timers of one moment: first set, first fired.
     timers_set: u64,
     timers: BTreeMap<(Time, u64), Timer>,
-    tasks: BTreeMap<TaskId, Task>,
-    tasks_spawned: u64,
+    /// By number; those that ended are gone.
+    tasks: Vec<Option<Task>>,
     ready: VecDeque<TaskId>,
     processes: Vec<Inhabitant>,
     scheduling: Scheduling,
@@ -93,6 +93,9 @@ struct Inner {
 }
 
 struct Shared {
+    /// The same as in `inner`, for those who only look.
+    now: AtomicU64,
+    is_traced: AtomicBool,
     inner: Mutex<Inner>,
     /// Apart from `inner`: a waker may be used at any time, also by code that runs while the world decides.
     woken: Mutex<Vec<TaskId>>,
@@ -108,13 +111,14 @@ const SPIN_LIMIT: u64 = 200_000;
 impl World {
     pub fn new(seed: u64, scheduling: Scheduling) -> World {
         World(Arc::new(Shared {
+            now: AtomicU64::new(SECOND),
+            is_traced: AtomicBool::new(false),
             inner: Mutex::new(Inner {
                 // Not zero, so that a clock that starts at zero is not mistaken for the world's.
                 now: SECOND,
                 timers_set: 0,
                 timers: BTreeMap::new(),
-                tasks: BTreeMap::new(),
-                tasks_spawned: 0,
+                tasks: Vec::new(),
                 ready: VecDeque::new(),
                 processes: Vec::new(),
                 scheduling,
@@ -134,7 +138,7 @@ impl World {
     }
 
     pub fn now(&self) -> Time {
-        self.inner().now
+        self.0.now.load(Ordering::Relaxed)
     }
 
     /// Starts a process. Its clock has an origin of its own.
@@ -171,9 +175,8 @@ impl World {
         self.note(|| format!("{} ends", self.name(process)));
         let mut inner = self.inner();
         inner.processes[process.0 as usize].alive = false;
-        let gone: Vec<TaskId> = inner.tasks.iter().filter(|(_, task)| task.process == process).map(|(id, _)| *id).collect();
         // Dropped outside of the lock: what a future holds may set timers and wake tasks as it goes.
-        let dropped: Vec<Task> = gone.iter().filter_map(|id| inner.tasks.remove(id)).collect();
+        let dropped: Vec<Task> = inner.tasks.iter_mut().filter_map(|place| place.take_if(|task| task.process == process)).collect();
         drop(inner);
         drop(dropped);
     }
@@ -211,10 +214,9 @@ impl World {
             drop(future);
             return;
         }
-        let id = inner.tasks_spawned;
-        inner.tasks_spawned += 1;
+        let id = inner.tasks.len() as TaskId;
         let waker = Arc::new(TaskWaker { shared: Arc::downgrade(&self.0), id, woken: AtomicBool::new(true) });
-        inner.tasks.insert(id, Task { process, name, future: Some(future), waker });
+        inner.tasks.push(Some(Task { process, name, future: Some(future), waker }));
         inner.ready.push_back(id);
     }
 
@@ -225,11 +227,13 @@ impl World {
 
     /// One step: a poll of one task, or one timer. False once nothing is left to do before `end`.
     fn step(&self, end: Time) -> bool {
-        let mut woken = std::mem::take(&mut *self.0.woken.lock().expect("wakers do not panic"));
-        // By task, not in the order of waking: `tokio::sync::watch` wakes its receivers in an order that it draws from a dice of its own.
-        woken.sort_unstable();
         let mut inner = self.inner();
-        inner.ready.extend(woken);
+        {
+            let mut woken = self.0.woken.lock().expect("wakers do not panic");
+            // By task, not in the order of waking: `tokio::sync::watch` wakes its receivers in an order that it draws from a dice of its own.
+            woken.sort_unstable();
+            inner.ready.extend(woken.drain(..));
+        }
         if inner.steps_at_this_moment > SPIN_LIMIT {
             let at = inner.now;
             inner.panics.push(Panicked {
@@ -242,15 +246,15 @@ impl World {
         }
         if inner.ready.is_empty() {
             let Some((&key, _)) = inner.timers.first_key_value() else {
-                inner.now = inner.now.max(end);
+                self.set_now(&mut inner, end);
                 return false;
             };
             if key.0 > end {
-                inner.now = inner.now.max(end);
+                self.set_now(&mut inner, end);
                 return false;
             }
             if key.0 > inner.now {
-                inner.now = key.0;
+                self.set_now(&mut inner, key.0);
                 inner.steps_at_this_moment = 0;
             }
             let timer = inner.timers.remove(&key);
@@ -263,14 +267,14 @@ impl World {
             return true;
         }
         let id = inner.take_ready();
-        let Some(task) = inner.tasks.get_mut(&id) else { return true };
+        let Some(task) = &inner.tasks[id as usize] else { return true };
         let (process, name) = (task.process, task.name);
         let inhabitant = &mut inner.processes[process.0 as usize];
         if inhabitant.frozen {
             inhabitant.parked.push(id);
             return true;
         }
-        let task = inner.tasks.get_mut(&id).expect("looked up above");
+        let task = inner.tasks[id as usize].as_mut().expect("looked up above");
         let Some(mut future) = task.future.take() else { return true };
         task.waker.woken.store(false, Ordering::Relaxed);
         let waker = Waker::from(task.waker.clone());
@@ -283,7 +287,7 @@ impl World {
         let polled = panics::caught(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(&waker))));
         let mut inner = self.inner();
         match polled {
-            Ok(Poll::Pending) => match inner.tasks.get_mut(&id) {
+            Ok(Poll::Pending) => match &mut inner.tasks[id as usize] {
                 Some(task) => task.future = Some(future),
                 // Its process was crashed by what it did.
                 None => {
@@ -292,7 +296,7 @@ impl World {
                 }
             },
             Ok(Poll::Ready(())) => {
-                let ended = inner.tasks.remove(&id);
+                let ended = inner.tasks[id as usize].take();
                 drop(inner);
                 drop((ended, future));
             }
@@ -306,6 +310,11 @@ impl World {
             }
         }
         true
+    }
+
+    fn set_now(&self, inner: &mut Inner, now: Time) {
+        inner.now = inner.now.max(now);
+        self.0.now.store(inner.now, Ordering::Relaxed);
     }
 
     /// The panics so far. A world in which something panicked runs no further.
@@ -343,10 +352,11 @@ impl World {
     /// Keeps what [`World::note`] is told from now on.
     pub fn keep_trace(&self) {
         self.inner().trace = Some(Vec::new());
+        self.0.is_traced.store(true, Ordering::Relaxed);
     }
 
     pub fn is_traced(&self) -> bool {
-        self.inner().trace.is_some()
+        self.0.is_traced.load(Ordering::Relaxed)
     }
 
     /// Adds a line to the trace, where one is kept.
@@ -362,6 +372,7 @@ impl World {
     }
 
     pub fn take_trace(&self) -> Vec<(Time, String)> {
+        self.0.is_traced.store(false, Ordering::Relaxed);
         self.inner().trace.take().unwrap_or_default()
     }
 }

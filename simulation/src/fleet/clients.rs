@@ -9,7 +9,6 @@ use opjournal::time::Stamp;
 use opjournal::{Error, Outcome, Status};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 impl Fleet {
@@ -184,15 +183,18 @@ impl Fleet {
         let answers: Vec<&RawValue> = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
         let [state, digest, sum, length] = answers.as_slice() else { return Err("not four answers".to_owned()) };
         let digest: Value = serde_json::from_str(digest.get()).map_err(|error| error.to_string())?;
-        let hash: String = Sha256::digest(state.get()).iter().map(|byte| format!("{byte:02x}")).collect();
-        if digest["sha256"].as_str() != Some(&hash) {
-            return Err(format!("the digest is not that of the state, {hash}"));
-        }
-        let parsed: Value = serde_json::from_str(state.get()).map_err(|error| error.to_string())?;
-        let (has_sum, has_length) = (parsed["sum"].as_i64().unwrap_or(0), parsed["log"].as_array().map_or(0, Vec::len));
-        if sum.get() != has_sum.to_string() || length.get() != has_length.to_string() {
-            return Err("answers of one array are not from one state".to_owned());
-        }
+        let state = {
+            let mut inner = self.inner();
+            let id = inner.history.state(state.get());
+            let facts = inner.history.facts(id)?;
+            if digest["sha256"].as_str() != Some(&facts.sha256) {
+                return Err(format!("the digest is not that of the state, {}", facts.sha256));
+            }
+            if sum.get().parse() != Ok(facts.sum) || length.get().parse() != Ok(facts.length) {
+                return Err("answers of one array are not from one state".to_owned());
+            }
+            id
+        };
         let age = digest["age_ms"].as_u64().ok_or("no age")?;
         if let Some(listed) = self.0.bucket.listed(handle.process.id()) {
             // The clock of the process may be a little slow, and the age is in whole milliseconds.
@@ -207,7 +209,6 @@ impl Fleet {
         let mark = &digest["mark"];
         let stamp = mark["lm"].as_str().and_then(Stamp::parse).ok_or("no mark")?;
         let mark = (stamp.as_nanos(), mark["key"].as_str().ok_or("no key in the mark")?.to_owned());
-        let state = self.inner().history.state(state.get());
         Ok(View { replica: handle.replica, namespace: handle.name.clone(), state, mark, after_flush })
     }
 }
