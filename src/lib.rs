@@ -16,6 +16,10 @@ pub mod mutant;
 mod mutant;
 pub mod ops;
 pub mod query;
+#[cfg(feature = "mutants")]
+pub mod reached;
+#[cfg(not(feature = "mutants"))]
+mod reached;
 pub mod state;
 pub mod store;
 pub mod time;

@@ -5,6 +5,7 @@
 
 pub mod batches;
 pub mod checker;
+pub mod coverage;
 pub mod dice;
 pub mod faults;
 pub mod fleet;

@@ -1,13 +1,14 @@
 //! One run: a seed in, what was found out.
 
 use super::checker::{self, Fairness};
-use super::faults::Counts;
+use super::faults::{Counts, Happened, Injector};
 use super::fleet::Fleet;
 use super::folds;
 use super::history::{Ending, History, Violation, What};
 use super::plan::Plan;
 use super::store::Bucket;
 use super::world::{SECOND, Time, World};
+use opjournal::reached;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
@@ -21,25 +22,35 @@ pub struct Report {
     pub lasted: Time,
     /// Empty unless it was asked for.
     pub trace: Vec<(Time, String)>,
+    /// The faults that happened. Empty unless the injector was asked for a record.
+    pub happened: Vec<Happened>,
 }
 
 /// No run takes longer than this; one that would is stuck.
 const LONGEST: Time = 24 * 3600 * SECOND;
 
 pub fn run(plan: Plan, traced: bool) -> Report {
+    run_with(plan, traced, Injector::default())
+}
+
+/// The same, where `injector` decides which of the faults that are drawn happen.
+pub fn run_with(plan: Plan, traced: bool, injector: Injector) -> Report {
     let world = World::new(plan.seed, plan.scheduling);
     if !traced {
-        return run_in(&world, plan);
+        return run_in(&world, plan, injector);
     }
     world.keep_trace();
     let subscriber = tracing_subscriber::registry().with(TraceLayer(world.clone()));
-    let mut report = tracing::subscriber::with_default(subscriber, || run_in(&world, plan));
+    let mut report = tracing::subscriber::with_default(subscriber, || run_in(&world, plan, injector));
     report.trace = world.take_trace();
     report
 }
 
-fn run_in(world: &World, plan: Plan) -> Report {
+fn run_in(world: &World, plan: Plan, injector: Injector) -> Report {
+    // What an earlier run in this thread left.
+    reached::take();
     let bucket = Bucket::new(world, plan.seed, plan.character);
+    bucket.set_injector(injector.clone());
     let fleet = Fleet::new(plan.clone(), world, &bucket);
     fleet.start();
     while !fleet.is_done() && world.panics().is_empty() && world.now() < LONGEST {
@@ -58,11 +69,14 @@ fn run_in(world: &World, plan: Plan) -> Report {
     }
     let mut counts = fleet.counts();
     counts.add_all(&bucket.counts());
+    for (branch, count) in reached::take() {
+        counts.add_many(&format!("reached: {branch}"), count);
+    }
     let violations = judge(&plan, &history, &bucket, &mut counts, lasted);
     let hash = world.hash();
     fleet.end();
     world.end();
-    Report { plan, violations, counts, hash, lasted, trace: Vec::new() }
+    Report { plan, violations, counts, hash, lasted, trace: Vec::new(), happened: injector.take_record() }
 }
 
 /// Everything that can be said once a run is over.

@@ -19,6 +19,7 @@ use super::write::Pending;
 use crate::environment::{fraction, until};
 use crate::error::{Error, Status};
 use crate::mutant::{self, Mutant};
+use crate::reached::reached;
 use crate::store::{Condition, Failure, Kind};
 use crate::time::{Reading, Stamp};
 use bytes::Bytes;
@@ -118,6 +119,7 @@ impl Committer<'_> {
         self.keep_interval().await;
         self.gather().await;
         if requests.store_time().is_none() {
+            reached("no young sample of store time");
             // The samples are too old: a tick's LIST brings a new one.
             if let Err(error) = super::sync::tick_from_now(core, None).await {
                 core.refuse_all(&error);
@@ -210,12 +212,14 @@ impl Committer<'_> {
                 self.finish(&key, &batches, Verdict::Applied, "");
             }
             Fate::Refused(failure) => {
+                reached("segment refused");
                 let error = failure.into_error().with("object", core.object(&key));
                 tracing::warn!(namespace = core.name, segment = %key, error = %error, "the store refused a segment; its batches failed");
                 core.outcomes().settle(&key, Told::Failed, !all_hear(&batches, &Err(error)));
                 core.take_sent();
             }
             Fate::Unknown(why) => {
+                reached("outcome unknown");
                 count(&core.figures.unknown);
                 tracing::warn!(
                     namespace = core.name,
@@ -300,10 +304,14 @@ impl Committer<'_> {
                     if is_in_time && is_dated_in_time || mutant::is_on(Mutant::LateAnswersCount) {
                         return Fate::Applied;
                     }
+                    reached("answer came too late to count");
                     return Fate::Unknown(String::from("the store's answer came too late to count"));
                 }
                 // Nobody else makes this key, so a conflict is with a copy of an earlier attempt.
                 Err(failure) if matches!(failure.kind, Kind::Unavailable | Kind::Conflict) => {
+                    if failure.kind == Kind::Conflict {
+                        reached("409 to a segment");
+                    }
                     may_have_been_done = true;
                     last = failure.message;
                 }

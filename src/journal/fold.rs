@@ -11,6 +11,7 @@ use super::memory::{Listed, Memory};
 use super::rollup::{Head, Mark, Proof};
 use super::segment::Place;
 use super::timing::Timing;
+use crate::reached::reached;
 use crate::store::ETag;
 use crate::time::Stamp;
 
@@ -64,6 +65,12 @@ pub fn plan(memory: &Memory, listing: &Listing, timing: &Timing, threshold: usiz
 pub fn head_after(plan: &Plan, held: &Head, greatest_count: u64, at: Stamp) -> Head {
     let anew = || Proof::anew(greatest_count, plan.folded_by_peer.iter().cloned(), at);
     let mut proof = held.proof.clone().unwrap_or_else(anew);
+    if !plan.gone.is_empty() {
+        reached("names left the proof");
+    }
+    if plan.folded.first().is_some_and(|first| held.mark.covers(&first.place)) {
+        reached("stray folded");
+    }
     for key in &plan.gone {
         proof.folded.remove(key);
     }

@@ -11,6 +11,7 @@ use super::rewrite;
 use super::rollup::{self, Proof};
 use crate::environment::{compute, fraction};
 use crate::error::{Error, Status};
+use crate::reached::reached;
 use crate::state::State;
 use crate::store::{ETag, Failure, GetOptions, Kind};
 use std::sync::Arc;
@@ -68,6 +69,7 @@ impl Drop for AtWork<'_> {
 
 async fn maintain(core: &Arc<Core>, deletable: Vec<SegmentKey>, plan: Option<Plan>, needs_compaction: bool) {
     if let Err(failure) = delete(core, &deletable).await {
+        reached("delete failed");
         tracing::warn!(namespace = core.name, error = %failure, "folded segments could not be deleted; the next tick tries again");
     }
     if let Some(plan) = plan {
@@ -101,12 +103,14 @@ async fn fold(core: &Arc<Core>, plan: Plan) -> Result<bool, Error> {
     core.replica.ensure_safe().await?;
     environment.sleep_until(requests.now() + LONGEST_JITTER.mul_f64(fraction(environment))).await;
     if !is_unchanged(core, plan.onto.as_ref()).await? {
+        reached("fold lost: another was faster");
         core.want_tick();
         return Ok(false);
     }
     let at = rewrite::store_time(core)?;
     let held = core.memory().rollup().clone();
     if held.etag != plan.onto {
+        reached("fold lost: a tick brought another rollup");
         return Ok(false);
     }
     // A rollup over the limit could not be read again.
@@ -121,8 +125,12 @@ async fn fold(core: &Arc<Core>, plan: Plan) -> Result<bool, Error> {
     // The legacy state is pinned down before anything is folded onto it; who loses that race adopts the winner's.
     let onto = match plan.onto.clone() {
         None if held.state.canonical_len() > 2 => match seed(core, &held).await? {
-            Some(etag) => Some(etag),
+            Some(etag) => {
+                reached("legacy object taken over");
+                Some(etag)
+            }
             None => {
+                reached("legacy object taken over by another");
                 core.want_tick();
                 return Ok(false);
             }
@@ -147,6 +155,7 @@ async fn fold(core: &Arc<Core>, plan: Plan) -> Result<bool, Error> {
         return Err(too_large(body.len()));
     }
     if begins_chain {
+        reached("chain begins anew");
         tracing::warn!(
             namespace = core.name,
             object = core.places.rollup,
@@ -155,10 +164,12 @@ async fn fold(core: &Arc<Core>, plan: Plan) -> Result<bool, Error> {
     }
     match rewrite::put(core, body, onto.clone()).await? {
         Some(etag) => {
+            reached("fold committed");
             rewrite::adopt(core, onto.as_ref(), HeldRollup { etag: Some(etag), head, state, read_at: requests.now() });
             Ok(true)
         }
         None => {
+            reached("fold lost: its condition did not hold");
             core.want_tick();
             Ok(false)
         }

@@ -16,6 +16,7 @@ use super::rollup::{Count, Head, Mark, Proof};
 use super::segment::{Content, Place, Segment};
 use super::settle::{Open, Verdict, settle};
 use super::timing::Timing;
+use crate::reached::reached;
 use crate::state::State;
 use crate::store::ETag;
 use crate::time::{Reading, Stamp};
@@ -349,11 +350,20 @@ impl Memory {
         // And a LIST that another namespace took along may have been overtaken by one of this namespace's own.
         let is_overtaken = listing.began < self.last_list_ended;
         if !listing.is_young(now, timing) || self.rollup.etag.as_ref() != read_under || is_overtaken {
+            reached(match (listing.is_young(now, timing), is_overtaken) {
+                (false, _) => "LIST again: it is old",
+                (true, true) => "LIST again: another overtook it",
+                (true, false) => "LIST again: an own fold came between",
+            });
             return Err(Refusal::ListAgain);
         }
         let rollup = news.unwrap_or(&self.rollup);
         let (places, has_strays) = counted_places(listing, &rollup.head);
+        if has_strays {
+            reached("stray listed");
+        }
         if has_strays && listing.began < rollup.read_at {
+            reached("LIST again: strays need one after the rollup");
             return Err(Refusal::ListAgain);
         }
         let missing = self.without_body(&places);
@@ -366,9 +376,11 @@ impl Memory {
         let is_rollup_behind = match (&rollup.head.proof, newest) {
             (Some(proof), Some(newest)) if told > proof.total() => {
                 if !was_read {
+                    reached("rollup read for a segment that counts more");
                     return Err(Refusal::ReadRollup);
                 }
                 if !self.is_ready() {
+                    reached("ROLLUP_LOST");
                     return Err(Refusal::RollupLost { key: newest.place.key.clone(), folded: told.folded, count: proof.count });
                 }
                 true
@@ -412,8 +424,11 @@ impl Memory {
             match shown(&own.segment.key) {
                 Some(place) if own.segment.is_void(place.stamp) => void.push(place),
                 Some(_) => {}
-                None if listing.began < own.ended => break,
-                None => {}
+                None if listing.began < own.ended => {
+                    reached("own segment held back: the LIST began before its answer");
+                    break;
+                }
+                None => reached("own segment gone: folded and deleted"),
             }
             self.own.pop_front();
         }

@@ -7,6 +7,7 @@ use super::requests::upload_limit;
 use super::rollup::{self, Head, Proof};
 use crate::environment::compute;
 use crate::error::{Error, Status};
+use crate::reached::reached;
 use crate::store::{Condition, ETag, Kind};
 use crate::time::Stamp;
 use std::sync::Arc;
@@ -37,7 +38,10 @@ pub async fn put(core: &Arc<Core>, body: Vec<u8>, onto: Option<ETag>) -> Result<
     match core.replica.requests.put(&core.places.rollup, body.into(), condition, limit).await {
         Ok(put) => Ok(put.etag),
         Err(failure) if matches!(failure.kind, Kind::ConditionFailed | Kind::Conflict | Kind::NotFound) => Ok(None),
-        Err(failure) => Err(failure.into_error().with("object", core.places.rollup.clone())),
+        Err(failure) => {
+            reached("answer to a rollup's PUT lost");
+            Err(failure.into_error().with("object", core.places.rollup.clone()))
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::key::SegmentKey;
 use super::listing::Listing;
 use super::rollup::{Head, WRITERS_ARE_KEPT_FOR};
 use super::timing::Timing;
+use crate::reached::reached;
 use crate::time::Stamp;
 use std::time::Duration;
 
@@ -40,11 +41,13 @@ pub enum Verdict {
 /// `Memory::may_leave_rollup_unread`).
 pub fn settle(open: &Open, writer: &str, listing: &Listing, rollup: &Head, timing: &Timing) -> Verdict {
     if listing.segments.get(&open.key).is_some_and(|listed| listed.stamp <= open.expires) {
+        reached("settled as applied: listed");
         return Verdict::Applied;
     }
     if let Some(last) = rollup.proof.as_ref().and_then(|proof| proof.writers.get(writer)) {
         debug_assert!(last.key <= open.key, "a writer sends nothing behind an open segment");
         if last.key == open.key {
+            reached("settled as applied: folded");
             return Verdict::Applied;
         }
     }
@@ -52,7 +55,7 @@ pub fn settle(open: &Open, writer: &str, listing: &Listing, rollup: &Head, timin
         return Verdict::Open;
     }
     let earliest_stamp = open.encoded_at - timing.skew - Duration::from_secs(1);
-    match &rollup.proof {
+    let verdict = match &rollup.proof {
         // The chain began anew after the segment was sent: it may have been folded before that.
         Some(proof) if proof.since >= earliest_stamp => Verdict::Untold,
         Some(proof) => {
@@ -64,7 +67,9 @@ pub fn settle(open: &Open, writer: &str, listing: &Listing, rollup: &Head, timin
         // Without proof only the mark tells: what it does not reach was not folded.
         None if rollup.mark.stamp < earliest_stamp => Verdict::Failed,
         None => Verdict::Untold,
-    }
+    };
+    reached(if verdict == Verdict::Failed { "settled as failed" } else { "settled as untold" });
+    verdict
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::replica::Replica;
 use super::tick::tick;
 use crate::environment::{fraction, until};
 use crate::error::{Error, Status};
+use crate::reached::reached;
 use crate::time::Reading;
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,6 +127,7 @@ async fn share_listing(core: &Arc<Core>) -> Shared {
     // At most one request fewer than one each.
     match list_shared(&replica.requests, METADATA, cores.len() - 1).await {
         Ok(Some(shared)) => {
+            reached("LIST shared by namespaces");
             sharing.was_cheaper();
             for other in cores.iter().filter(|other| !Arc::ptr_eq(other, core)) {
                 other.give(shared.of(&other.places));
@@ -134,6 +136,7 @@ async fn share_listing(core: &Arc<Core>) -> Shared {
         }
         // Too long; or failed, and the namespace's own LIST will tell what is wrong.
         Ok(None) | Err(_) => {
+            reached("LIST too long to share");
             sharing.is_too_long(cores.len());
             Shared::Dearer
         }
@@ -245,6 +248,7 @@ pub async fn flush(core: &Arc<Core>, deadline: Option<Reading>) -> Result<(), Er
     let in_doubt = core.in_doubt();
     tick_from_now(core, deadline).await?;
     if let Some(key) = in_doubt {
+        reached("flush waited for a segment in doubt");
         until_settled(core, &key, deadline).await?;
     }
     check_readable(core)

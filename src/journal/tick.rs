@@ -14,6 +14,7 @@ use super::segment::{Place, Segment};
 use super::settle::Verdict;
 use crate::environment::compute;
 use crate::error::{Error, Status};
+use crate::reached::reached;
 use crate::state::State;
 use crate::store::{ETag, Failure, GetOptions, Kind};
 use bytes::Bytes;
@@ -59,6 +60,7 @@ pub async fn tick(core: &Arc<Core>, given: Option<Listing>) -> Result<Listing, E
         }
         let may_skip = news.is_none() && !must_read && core.memory().may_leave_rollup_unread(&listing, timing);
         if may_skip {
+            reached("rollup left unread");
             count(&core.figures.elided);
         } else {
             match read_rollup(core, &listing, news.as_ref()).await? {
@@ -145,6 +147,7 @@ async fn join(
             Refusal::Fetch(places) => {
                 core.memory().forget_bodies(Some(listing));
                 if !fetch(core, listing, &places).await? {
+                    reached("segment vanished in a tick");
                     // One vanished: a fold and its deletes were faster. The bodies that came are kept.
                     return Ok(Err(Refusal::Fetch(places)));
                 }
@@ -254,11 +257,13 @@ async fn advance(core: &Arc<Core>, listing: &Listing, etag: ETag, head: Head, st
         if fetch(core, listing, &missing).await? {
             let state = core.memory().fold_state(&folded);
             if let Some(state) = state {
+                reached("advanced without download");
                 count(&core.figures.advanced);
                 return Ok(News::Found(Box::new(HeldRollup { etag: Some(etag), head, state, read_at: core.replica.requests.now() })));
             }
         }
     }
+    reached("rollup downloaded after its head");
     if start.len() as u64 == size {
         return found(core, listing, etag, start.clone()).await;
     }
@@ -268,7 +273,10 @@ async fn advance(core: &Arc<Core>, listing: &Listing, etag: ETag, head: Head, st
         Ok(Read::Found { etag, body, .. }) => found(core, listing, etag, body).await,
         Ok(Read::NotModified) => Ok(News::Changed),
         // It was replaced between the two requests.
-        Err(failure) if matches!(failure.kind, Kind::ConditionFailed | Kind::NotFound) => Ok(News::Changed),
+        Err(failure) if matches!(failure.kind, Kind::ConditionFailed | Kind::NotFound) => {
+            reached("rollup replaced between two reads");
+            Ok(News::Changed)
+        }
         Err(failure) if failure.kind == Kind::Refused => Err(unreadable(&core.places.rollup, &failure.message)),
         Err(failure) => Err(failure.into_error()),
     }
@@ -304,6 +312,7 @@ async fn found(core: &Arc<Core>, listing: &Listing, etag: ETag, body: Bytes) -> 
             "the rollup was replaced by one that folded as many segments, but others: an older one was restored and folded again"
         );
     }
+    reached("rollup downloaded");
     count(&core.figures.downloaded);
     Ok(News::Found(Box::new(HeldRollup { etag: Some(etag), head: rollup.head, state: rollup.state, read_at })))
 }
@@ -331,8 +340,12 @@ async fn read_legacy(core: &Arc<Core>) -> Result<Option<State>, Error> {
         Err(failure) => return Err(failure.into_error().with("object", core.places.legacy.clone())),
     };
     match State::read(body, limits.depth) {
-        Ok(state) => Ok(Some(state)),
+        Ok(state) => {
+            reached("legacy object read");
+            Ok(Some(state))
+        }
         Err(error) => {
+            reached("legacy object is no JSON object");
             tracing::error!(
                 namespace = core.name,
                 object = core.places.legacy,
@@ -375,6 +388,7 @@ async fn write_forward(core: &Arc<Core>, listing: &Listing, found: Option<ETag>)
     };
     // Where an own fold replaced the held one meanwhile, it is not taken over, and the next look decides.
     if rewrite::rewrite(core, found, held, proof).await?.is_some() {
+        reached("written forward");
         count(&core.figures.written_forward);
         tracing::error!(
             namespace = core.name,
@@ -388,6 +402,7 @@ async fn write_forward(core: &Arc<Core>, listing: &Listing, found: Option<ETag>)
 /// Tells the committer and the log what a join brought.
 fn report(core: &Arc<Core>, joined: Joined) {
     for place in joined.void_own {
+        reached("own acknowledged segment is void");
         count(&core.figures.void_own);
         tracing::error!(
             namespace = core.name,
@@ -397,6 +412,7 @@ fn report(core: &Arc<Core>, joined: Joined) {
         );
     }
     for key in joined.newly_unreadable {
+        reached("unreadable segment");
         tracing::error!(
             namespace = core.name,
             object = core.object(&key),
@@ -404,6 +420,7 @@ fn report(core: &Arc<Core>, joined: Joined) {
         );
     }
     if joined.newly_behind {
+        reached("rollup behind its segments");
         tracing::error!(
             namespace = core.name,
             object = core.places.rollup,

@@ -7,6 +7,7 @@
 use crate::error::{Error, Status};
 use crate::journal::Applied;
 use crate::journal::key::SegmentKey;
+use crate::reached::reached;
 use crate::time::Reading;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,8 +74,12 @@ impl Ticket {
     pub fn give_up(&self, status: Status, why: &str) -> GivenUp {
         let mut phase = self.phase();
         let given_up = match &*phase {
-            Phase::Waiting => GivenUp::Withdrawn(Error::new(status, format!("{why}; the batch was not sent and never takes effect"))),
+            Phase::Waiting => {
+                reached("batch withdrawn");
+                GivenUp::Withdrawn(Error::new(status, format!("{why}; the batch was not sent and never takes effect")))
+            }
             Phase::Sent(key) => {
+                reached("caller told unknown");
                 let message = format!("{why}; the batch was sent in {key}, and the query Outcome tells what became of it");
                 GivenUp::Unknown(Error::new(status, message).unknown_in(key.as_str()))
             }

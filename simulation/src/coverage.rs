@@ -1,0 +1,138 @@
+//! Everything that must have happened in a campaign: every fault, and every rare branch of the engine and of the checks. A
+//! campaign of many seeds that never met one of them proves nothing about it, and fails.
+//!
+//! To add one: count it (`Counts::add` in the simulation, `crate::reached::reached("...")` in the engine, or a variant of
+//! `Fault`, which is listed by itself), and name it in [`GROUPS`].
+
+use super::faults::{Counts, Fault};
+
+/// After so many seeds everything must have happened.
+pub const SEEDS: u64 = 2000;
+
+/// What belongs together. The name of a count is the prefix and the entry.
+pub struct Group {
+    pub title: &'static str,
+    prefix: &'static str,
+    entries: &'static [&'static str],
+}
+
+pub const GROUPS: &[Group] = &[
+    Group { title: "the store", prefix: "store: ", entries: &["slow to become visible", "condition refused", "LIST of several pages"] },
+    Group { title: "the network", prefix: "network: ", entries: &["request without a network", "request in a storm or outage"] },
+    Group { title: "replicas", prefix: "fleet: ", entries: &["replica started", "replica closed", "closed at the end"] },
+    Group { title: "writes", prefix: "write: ", entries: &["applied", "failed", "unknown", "settled as applied", "settled as failed"] },
+    Group {
+        title: "answers",
+        prefix: "answer: ",
+        entries: &[
+            "open UNAVAILABLE",
+            "namespace TIMED_OUT",
+            "namespace UNAVAILABLE",
+            "submit CLOSED",
+            "write TIMED_OUT",
+            "write CANCELLED",
+            "write CLOSED",
+            "write UNAVAILABLE",
+            "flush OK",
+            "flush TIMED_OUT",
+            "flush UNAVAILABLE",
+            "flush CLOSED",
+            "query CLOSED",
+            "query after close CLOSED",
+            "close TIMED_OUT",
+        ],
+    },
+    Group { title: "the bucket's history", prefix: "seen: ", entries: &["segment", "void segment", "void folded", "fold", "delete"] },
+    Group {
+        title: "the engine: writes",
+        prefix: "reached: ",
+        entries: &[
+            "batch withdrawn",
+            "caller told unknown",
+            "409 to a segment",
+            "answer came too late to count",
+            "no young sample of store time",
+            "outcome unknown",
+            "settled as applied: listed",
+            "settled as applied: folded",
+            "settled as failed",
+            "own segment held back: the LIST began before its answer",
+            "own segment gone: folded and deleted",
+        ],
+    },
+    Group {
+        title: "the engine: ticks",
+        prefix: "reached: ",
+        entries: &[
+            "rollup left unread",
+            "rollup downloaded",
+            "rollup downloaded after its head",
+            "rollup replaced between two reads",
+            "advanced without download",
+            "segment vanished in a tick",
+            "LIST again: it is old",
+            "LIST again: another overtook it",
+            "LIST again: an own fold came between",
+            "LIST again: strays need one after the rollup",
+            "LIST shared by namespaces",
+            "LIST too long to share",
+            "flush waited for a segment in doubt",
+        ],
+    },
+    Group {
+        title: "the engine: folds",
+        prefix: "reached: ",
+        entries: &[
+            "fold committed",
+            "fold lost: another was faster",
+            "fold lost: a tick brought another rollup",
+            "fold lost: its condition did not hold",
+            "answer to a rollup's PUT lost",
+            "names left the proof",
+            "stray listed",
+            "stray folded",
+            "delete failed",
+        ],
+    },
+];
+
+/// The names of all counts that must not be zero, group by group.
+pub fn all() -> impl Iterator<Item = (&'static str, String)> {
+    let faults = Fault::ALL.iter().map(|fault| ("faults", fault.count_name().to_owned()));
+    let declared = |group: &'static Group| group.entries.iter().map(move |entry| (group.title, format!("{}{entry}", group.prefix)));
+    faults.chain(GROUPS.iter().flat_map(declared))
+}
+
+/// What never happened.
+pub fn missing(counts: &Counts) -> Vec<String> {
+    all().map(|(_, name)| name).filter(|name| counts.of(name) == 0).collect()
+}
+
+/// Branches of the engine that were reached and that nobody declared.
+pub fn undeclared(counts: &Counts) -> Vec<String> {
+    let declared: std::collections::BTreeSet<String> = all().map(|(_, name)| name).collect();
+    counts.0.keys().filter(|name| name.starts_with("reached: ") && !declared.contains(*name)).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_happened_is_named() {
+        let mut counts = Counts::default();
+        all().for_each(|(_, name)| counts.add(&name));
+        assert!(missing(&counts).is_empty() && undeclared(&counts).is_empty());
+        counts.0.remove("fault: crash");
+        counts.add("reached: a branch that nobody declared");
+        assert_eq!(missing(&counts), ["fault: crash"]);
+        assert_eq!(undeclared(&counts), ["reached: a branch that nobody declared"]);
+    }
+
+    #[test]
+    fn nothing_is_declared_twice() {
+        let names: Vec<String> = all().map(|(_, name)| name).collect();
+        let unique: std::collections::BTreeSet<&String> = names.iter().collect();
+        assert_eq!(unique.len(), names.len());
+    }
+}
