@@ -18,7 +18,7 @@ test-soak: soak-programs soak-server
 	@test -z "$$(gofmt -l tests/soak)" || { gofmt -d tests/soak; exit 1; }
 	@CGO_LDFLAGS='-L$(abspath $(BUILD)/lib)' PKG_CONFIG_PATH=$(abspath $(BUILD)/lib/pkgconfig) go vet -C tests/soak ./...
 	@python3 tests/soak/check_test.py
-	@python3 tests/soak/run.py --programs $(SOAK_BUILD) --minutes 0.5 --late-by 8 $(if $(SEED),--seed $(SEED)) $(SOAK_FLAGS)
+	@python3 tests/soak/run.py --programs $(SOAK_BUILD) --minutes 0.4 --late-by 6 --workers 2 $(if $(SEED),--seed $(SEED)) $(SOAK_FLAGS)
 
 soak-server:
 	@tests/servers/install.sh minio

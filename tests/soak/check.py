@@ -7,6 +7,9 @@ import glob
 
 PARTS = 16
 
+# What writers see for themselves; anything else that they call wrong is just that.
+SEEN_BY_WRITERS = ("torn", "unread", "vanished", "hung")
+
 # Only so many violations of a kind are told.
 MOST_TOLD = 5
 
@@ -60,8 +63,8 @@ def read_ledgers(pattern, verdict):
                 word, _, rest = line.rstrip("\n").partition(" ")
                 batch = rest.split(" ", 1)[0]
                 if word in ("wrong", "hung"):
-                    kind = rest.split(" ", 1)[0].rstrip(":") if word == "wrong" else "hung"
-                    verdict.found(kind if kind in ("torn", "unread", "vanished", "hung") else "wrong", f"{path}: {line.strip()}")
+                    kind = batch.rstrip(":") if word == "wrong" else word
+                    verdict.found(kind if kind in SEEN_BY_WRITERS else "wrong", f"{path}: {line.strip()}")
                 elif word == "submit":
                     if batch in told:
                         verdict.found("wrong", f"{path}: {batch} was submitted twice")
@@ -123,6 +126,7 @@ def add_up(log, state, verdict):
         ops += size
         for place in range(3, size - 1):
             parts[f'"p{(number + place) % PARTS}"'] += 1
-    for name, expected in (("first", ops), ("sum", ops), ("parts", dict(parts)), ("last", {f'"{lane}"': number for lane, number in last.items()})):
+    lanes = {f'"{lane}"': number for lane, number in last.items()}
+    for name, expected in (("first", ops), ("sum", ops), ("parts", dict(parts)), ("last", lanes)):
         if state.get(name, type(expected)()) != expected:
             verdict.found("torn", f"{name} is {str(state.get(name))[:200]}, and the log makes {str(expected)[:200]}")

@@ -97,7 +97,8 @@ class Worker(Child):
         self.name = name
         self.language = language
         command = [os.path.join(programs, f"worker-{language}"), "-config", json.dumps(config), "-ns", namespace, "-writer", name]
-        command += ["-ledger", os.path.join(work, f"{name}.ledger"), "-journals", str(journals), "-lanes", str(lanes), "-seed", str(seed)]
+        self.ledger = os.path.join(work, f"{name}.ledger")
+        command += ["-ledger", self.ledger, "-journals", str(journals), "-lanes", str(lanes), "-seed", str(seed)]
         super().__init__(command, os.path.join(work, f"{name}.errors"))
         self.is_ready = False
         # When a stopped process goes on; 0 where it is not stopped.
@@ -107,6 +108,10 @@ class Worker(Child):
         if not self.is_ready:
             self.answer(seconds)
             self.is_ready = True
+
+    def has_written(self):
+        with open(self.ledger) as file:
+            return any(line.startswith("acknowledged ") for line in file)
 
     def freeze(self, until):
         self.resumes = until

@@ -9,6 +9,7 @@ Ends with 0 only if nothing was found, and everything that should have happened 
 import argparse
 import collections
 import contextlib
+import glob
 import json
 import os
 import random
@@ -33,25 +34,30 @@ QUIET = F / 3 + 2 * F / 15 + 2 + F / 3 + F / 15 + 1
 
 # Shares of the requests.
 RATES = {
-    "drop": 0.015,
-    "lose-answer": 0.015,
+    "drop": 0.008,
+    "lose-answer": 0.008,
     "late": 0.05,
-    "repeat": 0.05,
-    "refuse": 0.015,
-    "refuse-done": 0.015,
-    "cut-request": 0.03,
-    "cut-answer": 0.02,
-    "delay-request": 0.03,
-    "delay-answer": 0.03,
-    "hang": 0.01,
+    "repeat": 0.08,
+    "refuse": 0.01,
+    "refuse-done": 0.01,
+    "cut-request": 0.02,
+    "cut-answer": 0.01,
+    "delay-request": 0.01,
+    "delay-answer": 0.01,
+    "hang": 0.005,
 }
 
 # How long anything may take that has to end once all is calm.
 CALM = 90
 
+# In so many seconds of writing something must have been folded.
+LONG = 60
+
 LANGUAGES = ("go", "c")
 
-SUMMARY = ("lost", "doubled", "risen", "torn", "disordered", "foreign", "unread", "vanished", "diverged", "unsettled", "hung", "crashed", "wrong", "missed")
+# What can be found. docs/soak.md says what each means.
+SUMMARY = ("lost", "doubled", "risen", "torn", "disordered", "foreign", "unread", "vanished", "diverged", "unsettled", "hung", "crashed", "wrong")
+SUMMARY += ("missed",)
 
 
 def say(text):
@@ -104,6 +110,17 @@ class Round:
         for worker in self.workers:
             if worker.resumes and worker.resumes <= now:
                 worker.thaw()
+
+    def wait_for_writes(self):
+        """Until every worker has written something."""
+        for worker in self.workers:
+            with self.finding_silence():
+                worker.ready(CALM)
+                end = time.monotonic() + CALM
+                while not worker.has_written():
+                    if time.monotonic() > end:
+                        raise Silent(f"{worker.name} has written nothing within {CALM} s")
+                    time.sleep(0.05)
 
     def acknowledged(self):
         """How many batches so far."""
@@ -191,6 +208,8 @@ class Soak:
         self.verdict = check.Verdict()
         self.parts = {}
         self.children = []
+        # When the part that runs began.
+        self.begun = time.monotonic()
         self.is_full_disk = "not run"
 
     def keep(self, child):
@@ -206,22 +225,23 @@ class Soak:
     def pick(self, round):
         return self.dice.randrange(len(round.workers))
 
-    def judge(self, part, rounds, extra=""):
-        """Tells what became of a part, as one line that is counted as a test."""
+    def judge(self, part, rounds, extra="", must_fold=False):
+        """Tells what became of a part, as one line that is counted as a test. A short part may end before anything is old enough to fold."""
         verdict = check.Verdict()
         for round in rounds:
             verdict.add(round.verdict)
-        self.verdict.add(verdict)
         folded = sum(round.folded for round in rounds)
         self.parts[part] = {"batches": verdict.batches, "ops": verdict.ops, "folded_segments": folded, "failed": verdict.failed}
         self.parts[part] |= {"unknown": verdict.unknown, "untold": verdict.untold}
         told = f"{part}: {verdict.ops:,} ops in {verdict.batches:,} batches, {verdict.unknown:,} unknown, {folded:,} segments folded{extra}"
         if verdict.batches == 0:
-            verdict.found("missed", "nothing was acknowledged")
-            self.verdict.found("missed", f"{part}: nothing was acknowledged")
+            verdict.found("missed", f"{part}: nothing was acknowledged")
+        if must_fold and folded == 0:
+            verdict.found("missed", f"{part}: nothing was folded")
+        self.verdict.add(verdict)
         for line in verdict.lines():
             say(f"  {line}")
-        say(f"{'not ok' if verdict.violations else 'ok'} {told}")
+        say(f"{'not ok' if verdict.violations else 'ok'} {told}, {time.monotonic() - self.begun:.0f} s")
 
     # ---- One process, a store in memory ----
 
@@ -243,12 +263,14 @@ class Soak:
         os.makedirs(store)
         round = Round(self, "killed", {"store": f"file://{store}", "commit_interval_ms": 20, **JOURNAL}, LANGUAGES * 4, 1, 8)
         before = self.counts["kills"]
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            time.sleep(0.2)
+        due = time.monotonic()
+        end = due + seconds
+        while due < end:
+            due += 0.2
+            time.sleep(max(0, due - time.monotonic()))
             round.kill(self.pick(round))
         round.finish(1)
-        self.judge("directory, killed", [round], f", {self.counts['kills'] - before:,} kills")
+        self.judge("directory, killed", [round], f", {self.counts['kills'] - before:,} kills", seconds >= LONG)
 
     # ---- A directory on a disk that is full now and then ----
 
@@ -262,9 +284,7 @@ class Soak:
             return
         self.is_full_disk = "tmpfs of 64 MiB"
         round = Round(self, "full", {"store": f"file://{store}", "commit_interval_ms": 20, **JOURNAL}, LANGUAGES, 2, 8)
-        for worker in round.workers:
-            with round.finding_silence():
-                worker.ready(CALM)
+        round.wait_for_writes()
         end = time.monotonic() + seconds
         while time.monotonic() < end or not self.counts["full disks"]:
             time.sleep(self.dice.uniform(1, 3))
@@ -298,13 +318,15 @@ class Soak:
 
     # ---- S3: everything at once ----
 
-    def s3(self, seconds, late_by, longest_round):
+    def s3(self, seconds, late_by, longest_round, workers):
         server = self.keep(Server(self.minio, self.directory))
         proxy = self.keep(Proxy(self.programs, self.directory, server.port, RATES, late_by, self.dice.getrandbits(32)))
         rounds = []
         count = max(1, round(seconds / longest_round))
         for number in range(count):
-            rounds.append(self.s3_round(server, proxy, f"s3-{number}", seconds / count))
+            is_last = number == count - 1
+            languages = [LANGUAGES[place % 2] for place in range(workers)]
+            rounds.append(self.s3_round(server, proxy, f"s3-{number}", languages, seconds / count, seconds if is_last else 0))
         if not self.wait_for_late(proxy, late_by):
             rounds[-1].verdict.found("missed", "late requests are still on their way")
         for done in rounds:
@@ -319,19 +341,22 @@ class Soak:
                 rounds[-1].verdict.found("missed", f"the fault {fault} never happened")
         proxy.kill()
         server.kill()
-        restarts = self.counts["server restarts"]
-        self.judge("s3", rounds, f", {self.counts['stops']} stops, {restarts} server restarts, {sum(self.faults.values()):,} faults")
+        done = f", {self.counts['stops']} stops, {self.counts['server restarts']} server restarts, {sum(self.faults.values()):,} faults"
+        self.judge("s3", rounds, done, seconds >= LONG)
 
-    def s3_round(self, server, proxy, name, seconds):
+    def s3_round(self, server, proxy, name, languages, seconds, more_seconds):
+        """`more_seconds` are for the faults that did not happen by then."""
         config = {**server.config(proxy.address, name), "commit_interval_ms": 100, **JOURNAL}
-        round = Round(self, name, config, LANGUAGES * 2, 2, 12)
+        round = Round(self, name, config, languages, 2, 12)
         kills = self.counts["kills"]
+        # Each test of the store is hundreds of requests; chaos before the first write would mostly meet those.
+        round.wait_for_writes()
         proxy.switch("on")
         now = time.monotonic()
         end = now + seconds
         due = {"kill": now + self.dice.uniform(4, 8), "stop": now + self.dice.uniform(5, 10), "server": now + self.dice.uniform(6, 15)}
         server_returns = 0
-        while now < end:
+        while now < end or now < end + more_seconds and not all(proxy.counts()["faults"].values()):
             time.sleep(0.1)
             now = time.monotonic()
             round.thaw(now)
@@ -396,7 +421,7 @@ class Soak:
 def refusals(pattern):
     """How many writes failed because there was no room."""
     told = 0
-    for path in check.glob.glob(pattern):
+    for path in glob.glob(pattern):
         with open(path) as file:
             told += sum(line.startswith("failed ") and "UNAVAILABLE" in line and "space" in line for line in file)
     return told
@@ -413,8 +438,9 @@ def have_own_mounts():
 
 
 def find_minio():
-    cache = os.environ.get("OPJOURNAL_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "opjournal")
-    found = sorted(check.glob.glob(os.path.join(cache, "servers", "minio-*", "minio")))
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    cache = os.environ.get("OPJOURNAL_CACHE") or os.path.join(home, "opjournal")
+    found = sorted(glob.glob(os.path.join(cache, "servers", "minio-*", "minio")))
     if not found:
         sys.exit("MinIO is not installed: run tests/servers/install.sh minio")
     return found[-1]
@@ -432,6 +458,7 @@ def main():
     parser.add_argument("--figures", help="a file for the figures, as JSON")
     parser.add_argument("--late-by", type=float, default=60.0, help="seconds by which a write is late at most")
     parser.add_argument("--round", type=float, default=120.0, help="seconds of a round on S3")
+    parser.add_argument("--workers", type=int, default=4, help="processes that write on S3")
     parser.add_argument("--only", choices=("memory", "killed", "full", "s3"), action="append", help="this part alone")
     parser.add_argument("--keep", action="store_true", help="keep ledgers, states and logs also where nothing was found")
     arguments = parser.parse_args()
@@ -448,7 +475,7 @@ def main():
         "memory": lambda soak: soak.memory(0.05 * seconds),
         "killed": lambda soak: soak.directory_killed(0.2 * seconds),
         "full": lambda soak: soak.directory_full(0.1 * seconds),
-        "s3": lambda soak: soak.s3(0.65 * seconds, arguments.late_by, arguments.round),
+        "s3": lambda soak: soak.s3(0.65 * seconds, arguments.late_by, arguments.round, arguments.workers),
     }
     directory = tempfile.mkdtemp(prefix="opjournal-soak-")
     soak = Soak(os.path.abspath(arguments.programs), directory, find_minio(), seed)
@@ -456,6 +483,7 @@ def main():
     try:
         for name, part in parts.items():
             if not arguments.only or name in arguments.only:
+                soak.begun = time.monotonic()
                 part(soak)
         is_clean = not soak.verdict.violations
     finally:
@@ -464,8 +492,6 @@ def main():
             shutil.rmtree(directory, ignore_errors=True)
         else:
             say(f"ledgers, states and logs are in {directory}")
-    for line in soak.verdict.lines():
-        say(f"  {line}")
     say(soak.summary())
     if arguments.figures:
         with open(arguments.figures, "w") as file:
