@@ -3,6 +3,7 @@
 mod parse;
 mod url;
 
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 pub use parse::ConfigError;
@@ -31,7 +32,20 @@ impl std::fmt::Display for StoreUrl {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             StoreUrl::Memory { name } => write!(formatter, "memory:{name}"),
-            StoreUrl::File { directory } => write!(formatter, "file://{}", directory.display()),
+            StoreUrl::File { directory } => {
+                formatter.write_str("file://")?;
+                for chunk in directory.as_os_str().as_bytes().utf8_chunks() {
+                    for character in chunk.valid().chars() {
+                        match character {
+                            // These have a meaning of their own in a URL.
+                            '%' | '?' | '#' => write!(formatter, "%{:02X}", u32::from(character))?,
+                            _ => write!(formatter, "{character}")?,
+                        }
+                    }
+                    chunk.invalid().iter().try_for_each(|byte| write!(formatter, "%{byte:02X}"))?;
+                }
+                Ok(())
+            }
             StoreUrl::S3 { bucket, root } if root.is_empty() => write!(formatter, "s3://{bucket}"),
             StoreUrl::S3 { bucket, root } => write!(formatter, "s3://{bucket}/{root}"),
         }

@@ -2,7 +2,19 @@
 //! a person can act on, and whether anything may have been written.
 
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::fmt;
+
+/// The most bytes of somebody else's words that a message repeats: whoever writes a name of a megabyte need not get it back.
+const MOST_REPEATED: usize = 600;
+
+/// What somebody else wrote, as a message repeats it: its beginning, where it is long.
+pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
+    if text.len() <= MOST_REPEATED {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("{}...", &text[..text.floor_char_boundary(MOST_REPEATED)]))
+}
 
 /// The result of a call. The numbers are part of the C ABI: never renumbered, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -160,3 +172,18 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_words_are_repeated_in_part() {
+        let short = "x".repeat(MOST_REPEATED);
+        assert_eq!(shortened(&short), short);
+        let long = format!("x{}", "é".repeat(MOST_REPEATED));
+        let part = shortened(&long);
+        let beginning = part.strip_suffix("...").expect("cut");
+        assert!(long.starts_with(beginning) && beginning.len() == MOST_REPEATED - 1, "cut between two characters");
+    }
+}

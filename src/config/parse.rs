@@ -2,7 +2,7 @@
 //! no misspelled member is silently without effect. No message repeats a value of a member that may be secret.
 
 use super::{Compaction, Config, Limits, S3Config, Settings, StoreUrl};
-use crate::error::Error;
+use crate::error::{Error, shortened};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -211,7 +211,7 @@ struct Object {
 impl Object {
     fn new(path: &str, members: Vec<(String, Node)>, known: &[&str]) -> Result<Object, ConfigError> {
         for (place, (name, _)) in members.iter().enumerate() {
-            let full = format!("{path}{name}");
+            let full = format!("{path}{}", shortened(name));
             if !known.contains(&name.as_str()) {
                 let nearest = known.iter().max_by(|a, b| likeness(name, a).total_cmp(&likeness(name, b))).copied().unwrap_or_default();
                 return Err(ConfigError::new(full, format!("is unknown; the nearest one is \"{path}{nearest}\"")));
@@ -379,6 +379,12 @@ mod tests {
         assert_eq!(config.store, StoreUrl::Memory { name: "x".into() });
         assert_eq!(format!("{:?}", config.settings), format!("{:?}", Settings::default()));
         assert!(warnings.is_empty());
+    }
+
+    #[test]
+    fn a_refusal_is_not_as_long_as_what_it_is_about() {
+        let error = refused(&format!(r#"{{"store":"memory:x","{}":1}}"#, "x".repeat(100_000)));
+        assert!(error.member.len() < 1_000 && error.message.len() < 1_000);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The URL of a store: `s3://BUCKET[/ROOT]`, `file:///DIR`, `memory:NAME`.
 
 use super::StoreUrl;
+use crate::error::shortened;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ impl StoreUrl {
             "memory" => memory(rest),
             "file" => file(rest),
             "s3" => s3(rest),
-            _ => Err(format!("the scheme {scheme:?} is unknown; s3://BUCKET[/ROOT], file:///DIR or memory:NAME is expected")),
+            _ => Err(format!("the scheme {:?} is unknown; s3://BUCKET[/ROOT], file:///DIR or memory:NAME is expected", shortened(scheme))),
         }
     }
 }
@@ -121,6 +122,14 @@ mod tests {
     }
 
     #[test]
+    fn a_store_is_shown_as_it_can_be_written() {
+        for url in ["memory:a", "s3://bucket/a/b", "s3://bucket", "file:///a%25b/%3F%23 \u{e4}/%FF"] {
+            let store = StoreUrl::parse(url).expect(url);
+            assert_eq!(store.to_string(), url);
+        }
+    }
+
+    #[test]
     fn what_is_no_store_is_refused_with_what_is_right() {
         for (url, hint) in [
             ("", "no scheme"),
@@ -150,5 +159,7 @@ mod tests {
             let error = StoreUrl::parse(url).expect_err(url);
             assert!(error.contains(hint), "{url}: {error}");
         }
+        let error = StoreUrl::parse(&format!("{}:x", "s".repeat(100_000))).expect_err("no store");
+        assert!(error.len() < 3_000, "a message is not as long as what it is about");
     }
 }

@@ -1,6 +1,6 @@
 //! Names of objects: where a namespace keeps them, and segment keys that sort in the order of writing.
 
-use crate::error::Error;
+use crate::error::{Error, shortened};
 use crate::time::Stamp;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -70,6 +70,7 @@ impl Places {
         let is_valid = bytes.next().is_none_or(|first| first.is_ascii_alphanumeric())
             && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
         if !is_valid || name.len() > 512 {
+            let name = shortened(name);
             let message = format!("namespace {name:?}: a name is empty or matches ^[A-Za-z0-9][A-Za-z0-9_-]*$, with at most 512 bytes");
             return Err(Error::invalid(message).with("namespace", name));
         }

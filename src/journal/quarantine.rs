@@ -10,7 +10,7 @@ use super::requests::upload_limit;
 use super::segment::Content;
 use super::sync;
 use crate::environment::until;
-use crate::error::{Error, Status};
+use crate::error::{Error, Status, shortened};
 use crate::store::{Condition, Failure, Kind};
 use crate::time::Reading;
 use bytes::Bytes;
@@ -22,7 +22,9 @@ pub async fn quarantine(core: &Arc<Core>, key: &str, deadline: Option<Reading>) 
     let environment = &core.replica.requests.environment;
     match until(environment, deadline, carry_out(core, key, deadline)).await {
         Ok(result) => result,
-        Err(_) => Err(Error::new(Status::TimedOut, format!("the time is over before {key} was moved aside; doing it again is safe"))),
+        Err(_) => {
+            Err(Error::new(Status::TimedOut, format!("the time is over before {} was moved aside; doing it again is safe", shortened(key))))
+        }
     }
 }
 
@@ -32,7 +34,7 @@ async fn carry_out(core: &Arc<Core>, key: &str, deadline: Option<Reading>) -> Re
         return Err(Error::new(Status::ReadOnly, "the journal was opened with read_only"));
     }
     let name = key.strip_prefix(&core.places.prefix).unwrap_or(key);
-    let invalid = |why: &str| Error::invalid(format!("{key:?} {why}")).with("segment", key);
+    let invalid = |why: &str| Error::invalid(format!("{:?} {why}", shortened(key))).with("segment", shortened(key));
     let key = SegmentKey::parse(name).ok_or_else(|| invalid("is no name of a segment"))?;
     sync::tick_from_now(core, deadline).await?;
     let segment = core.memory().listed().iter().find(|listed| listed.place.key == key).map(|listed| listed.segment.clone());

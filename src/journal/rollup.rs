@@ -2,6 +2,7 @@
 
 use super::key::SegmentKey;
 use super::segment::{Place, Segment};
+use crate::error::shortened;
 use crate::json;
 use crate::ops::MOST_FOLDED;
 use crate::state::State;
@@ -309,6 +310,11 @@ pub fn read_head(start: &[u8], depth: usize) -> Result<Option<Head>, String> {
 type Members = [(String, std::ops::Range<usize>)];
 
 fn read_members(text: &[u8], members: &Members) -> Result<Option<Head>, String> {
+    // Some of the reasons repeat what stands there, which may be of any length.
+    find_head(text, members).map_err(|reason| shortened(&reason).into_owned())
+}
+
+fn find_head(text: &[u8], members: &Members) -> Result<Option<Head>, String> {
     let find = |wanted: &str| members.iter().rev().find(|(name, _)| name == wanted).map(|(_, range)| &text[range.clone()]);
     if let Some(format) = find("format") {
         let format: u64 = serde_json::from_slice(format).map_err(|_| "its format is no number")?;
@@ -415,5 +421,10 @@ mod tests {
         assert!(reason(count).contains("count"));
         let chain = r#"{"proof":{"count":1,"chain":"00"},"state":{},"mark":{"lm":"0001-01-01T00:00:00Z","key":""}}"#;
         assert!(reason(chain).contains("chain"));
+        let long = "x".repeat(100_000);
+        for mark in [format!(r#"{{"lm":"{long}","key":""}}"#), format!(r#""{long}""#)] {
+            let body = format!(r#"{{"mark":{mark},"state":{{}}}}"#);
+            assert!(read(body.into(), 128).err().expect("refused").len() < 3_000, "a reason is not as long as what it is about");
+        }
     }
 }

@@ -3,12 +3,13 @@
 use super::JsonError;
 use super::scan::Reader;
 use super::string::unescape;
+use crate::error::shortened;
 use std::ops::Range;
 
 /// The members of an object, by the index of their name among those that are known, as ranges of the text.
 pub(crate) struct Known<const N: usize> {
     pub(crate) values: [Option<Range<usize>>; N],
-    /// The first member that is not known.
+    /// The first member that is not known, as messages repeat it.
     pub(crate) unknown: Option<String>,
 }
 
@@ -50,7 +51,7 @@ pub(crate) fn read_known<const N: usize>(
     while more {
         let name = reader.name().map_err(outside)?;
         let name = unescape(&text[name]);
-        let refuse = |message: String| Refused { field: Some(name.clone().into_owned()), message };
+        let refuse = |message: String| Refused { field: Some(shortened(&name).into_owned()), message };
         let value = reader.skip(level + 1).map_err(|error| refuse(describe(&error, invalid)))?;
         if let Some(offset) = invalid
             && (start..value.end).contains(&offset)
@@ -60,7 +61,7 @@ pub(crate) fn read_known<const N: usize>(
         match names.iter().position(|known| *known == name) {
             Some(index) if known.values[index].is_some() => return Err(refuse("stands twice".to_owned())),
             Some(index) => known.values[index] = Some(value),
-            None => known.unknown = known.unknown.or_else(|| Some(name.into_owned())),
+            None => known.unknown = known.unknown.or_else(|| Some(shortened(&name).into_owned())),
         }
         more = reader.next_member().map_err(outside)?;
     }

@@ -3,6 +3,7 @@
 
 use super::{Action, Arithmetic, Field, Holds, Kind, LEVELS_AROUND_VALUE, Op};
 use crate::config::Limits;
+use crate::error::shortened;
 use crate::json::{JsonError, Reader, recode_into, repair_utf8, string_content, unescape, write_value};
 use crate::state::{Entry, Name, Value, integer_literal};
 use crate::time::Stamp;
@@ -115,10 +116,10 @@ pub fn read_segment(body: &[u8], limits: &Limits) -> Result<SegmentBody, Unreada
     Ok(segment)
 }
 
-/// The text of a `format` that this version does not know.
+/// The text of a `format` that this version does not know, as messages repeat it.
 fn format_beyond(value: &[u8]) -> Option<String> {
     let known = value == b"null" || integer_literal(value).is_some_and(|format| format <= FORMAT);
-    (!known).then(|| String::from_utf8_lossy(value).into_owned())
+    (!known).then(|| shortened(&String::from_utf8_lossy(value)).into_owned())
 }
 
 /// The content of a value that is a string.
@@ -165,7 +166,7 @@ fn read_op(reader: &mut Reader<'_>, scratch: &mut Vec<u8>) -> Result<Op, Unreada
         more = reader.next_member()?;
     }
     let op = fields.op.clone().and_then(|op| string(&text[op])).ok_or_else(|| UnreadableBody::new("names no op"))?;
-    let kind = Kind::named(&op).ok_or_else(|| UnreadableBody::new(format!("\"{op}\" is no known op")))?;
+    let kind = Kind::named(&op).ok_or_else(|| UnreadableBody::new(format!("\"{}\" is no known op", shortened(&op))))?;
     let name = fields.name(scratch)?;
     Ok(Op { name, action: fields.action(kind, scratch)? })
 }
@@ -306,6 +307,14 @@ mod tests {
         let limits = Limits { object_bytes: 9, ..Limits::default() };
         let error = read_segment(br#"{"ops":[]}"#, &limits).expect_err("too long");
         assert_eq!(error.reason, "10 bytes are more than the limit of 9");
+    }
+
+    #[test]
+    fn a_reason_is_not_as_long_as_what_it_is_about() {
+        let long = "7".repeat(100_000);
+        for body in [format!(r#"{{"ops":[{{"op":"{long}"}}]}}"#), format!(r#"{{"format":{long}}}"#)] {
+            assert!(read(&body).expect_err("unreadable").reason.len() < 3_000);
+        }
     }
 
     #[test]

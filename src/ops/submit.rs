@@ -2,6 +2,7 @@
 
 use super::{Field, Holds, Kind, LEVELS_AROUND_VALUE, OpError, OpErrorKind};
 use crate::config::Limits;
+use crate::error::shortened;
 use crate::json::{
     JsonError, Known, Reader, describe, invalid_utf8, nearest, not_utf8, read_known, recode_into, string_content, suggestion, unescape,
     write_value,
@@ -156,6 +157,7 @@ impl Submission<'_> {
         };
         let content = string_content(&self.reader.text()[value]).ok_or_else(|| self.error("is no string"))?;
         let name = unescape(content);
+        let name = shortened(&name);
         let kind = Kind::named(&name)
             .ok_or_else(|| self.error(format_args!("\"{name}\" is no known op{}", suggestion(&name, Kind::ALL.map(Kind::name)))))?;
         self.field = None;
@@ -232,7 +234,7 @@ impl Submission<'_> {
     }
 }
 
-/// The first number in canonical text that is not spelled `0` or `-?[1-9][0-9]*`.
+/// The first number in canonical text that is not spelled `0` or `-?[1-9][0-9]*`, as messages repeat it.
 fn odd_number(text: &[u8]) -> Option<String> {
     let mut rest = text;
     while let Some(&byte) = rest.first() {
@@ -244,7 +246,7 @@ fn odd_number(text: &[u8]) -> Option<String> {
                 let digits = number.strip_prefix(b"-").unwrap_or(number);
                 let is_integer = digits.iter().all(u8::is_ascii_digit);
                 if !is_integer || number == b"-0" {
-                    return Some(String::from_utf8_lossy(number).into_owned());
+                    return Some(shortened(&String::from_utf8_lossy(number)).into_owned());
                 }
                 length
             }
@@ -405,6 +407,21 @@ mod tests {
             assert!(error.message.contains("more than the limit of 64 (batch_bytes)"), "{}", error.message);
             let error = crate::Error::from(error);
             assert_eq!(error.status, crate::Status::TooLarge);
+        }
+    }
+
+    #[test]
+    fn an_error_is_not_as_long_as_what_it_is_about() {
+        let long = "x".repeat(100_000);
+        let digits = "1".repeat(100_000);
+        for text in [
+            format!(r#"{{"op":"{long}"}}"#),
+            format!(r#"{{"op":"IntAdd","Key":"a","Delta":1,"{long}":1}}"#),
+            format!(r#"{{"op":"IntAdd","{long}":tru}}"#),
+            format!(r#"{{"op":"SetAdd","Key":"a","Member":{digits}.5}}"#),
+        ] {
+            let error = crate::Error::from(submit(text.as_bytes(), &Limits::default()).expect_err("refused"));
+            assert!(error.to_json().to_string().len() < 3_000, "{}", error.message);
         }
     }
 

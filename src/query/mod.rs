@@ -258,6 +258,15 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_is_not_as_long_as_what_it_is_about() {
+        let long = "x".repeat(100_000);
+        for text in [format!(r#"{{"op":"{long}"}}"#), format!(r#"{{"op":"State","{long}":1}}"#)] {
+            let (_, field, message) = refusal(text);
+            assert!(field.is_some_and(|field| field.len() < 1_000) && message.len() < 3_000);
+        }
+    }
+
+    #[test]
     fn each_refusal_names_the_place() {
         let at = |query: usize, field: &str, message: &str| (Some(query), Some(field.to_owned()), message.to_owned());
         for (query, field, message) in [

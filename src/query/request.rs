@@ -1,6 +1,7 @@
 //! Reading a request: one query, or an array of them. Strict about what is asked, but any key may be asked for.
 
 use super::QueryError;
+use crate::error::shortened;
 use crate::json::{
     Known, Reader, describe, escape_into, invalid_utf8, not_utf8, read_known, recode_into, string_content, suggestion, unescape,
     write_value,
@@ -211,6 +212,7 @@ impl<'a> Requests<'a> {
         let op = unescape(string_content(&text[op]).ok_or_else(|| at_op(&"is no string"))?);
         let kind = Kind::named(&op).ok_or_else(|| {
             let names = Kind::ALL.iter().map(|(_, name)| *name);
+            let op = shortened(&op);
             at_op(&format_args!("\"{op}\" is no known query{}", suggestion(&op, names)))
         })?;
         check_members(kind, &members, index)?;
