@@ -35,6 +35,16 @@ for test in abi_smoke handles arguments queue fork signals logs; do
     timeout 300 "$work/$test" || fail "$test failed"
 done
 
+# A host that is run under valgrind, which maps and knows less than a kernel does.
+if command -v valgrind > "$work/valgrind"; then
+    # shellcheck disable=SC2086
+    $CC -std=gnu11 $warnings -g -O1 -Iinclude tests/c/abi_smoke.c -o "$work/watched" -L"$library_dir" -lopjournal -pthread
+    mkdir "$work/stores/watched"
+    OPJOURNAL_TEST_DIR="$work/stores/watched" timeout 300 valgrind --quiet --fair-sched=yes --error-exitcode=99 "$work/watched" > "$work/memcheck" 2>&1 ||
+        fail "abi_smoke failed under valgrind: $(cat "$work/memcheck")"
+    echo "ok abi_smoke under valgrind"
+fi
+
 # Some seconds of wrong calls; what the sanitizer keeps resident is not bounded.
 # shellcheck disable=SC2086
 $CC -std=gnu11 $warnings $sanitizers -Iinclude tests/c/hostile.c -o "$work/hostile" -L"$library_dir" -lopjournal -pthread
