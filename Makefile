@@ -5,6 +5,7 @@
 # make install      PREFIX=/usr/local DESTDIR=
 # make soak         MINUTES=10: real stores, killed processes, a network that fails; nothing may be lost or doubled (docs/soak.md)
 # make bench        the figures of docs/performance.md, as ratios in one run
+# make sanitize     the C tests under sanitizers and valgrind; make miri, make hostile CALLS=1000000: see mk/sanitize.mk
 # make fuzz         the fuzz targets, a minute each; mk/fuzz.mk says what else can be asked for
 # make header       writes include/opjournal.h anew from src/ffi
 # make format       formats Rust and Go
@@ -20,6 +21,7 @@ include mk/demo.mk
 include mk/soak.mk
 -include mk/bench.mk
 include mk/fuzz.mk
+include mk/sanitize.mk
 
 # Installing builds what is missing; `make lib` first and `make install` as root works as well.
 install: $(if $(wildcard $(BUILD)/lib/libopjournal.a),,lib)

@@ -29,6 +29,8 @@ SUITES = [
     ("rustdoc", "cargo doc --locked --no-deps --document-private-items", ROOT, {"RUSTDOCFLAGS": "-D warnings -A rustdoc::private_intra_doc_links"}),
     ("library", "make lib pkgconfig", ROOT, {}),
     ("c-abi", "make test-c", ROOT, {}),
+    ("sanitize", "make sanitize-quick", ROOT, {}),
+    ("miri", "make miri MIRI=quick", ROOT, {}),
     ("c-bindings", "make test-bindings-c", ROOT, {}),
     ("go-vet", "go vet ./...", GO, {"PKG_CONFIG_PATH": PKG_CONFIG}),
     ("go", "go test -race -count=1 -v ./...", GO, {"PKG_CONFIG_PATH": PKG_CONFIG, "GODEBUG": "cgocheck=1"}),

@@ -803,9 +803,9 @@ static void keep(worker *self) {
                 }
             }
         }
-        /* Waits on a queue that is to be closed end with what is poked into it, or with the close. */
+        /* Waits on a queue that is to be closed end with the close, or where it owes something for long, with what is poked into it. */
         pthread_mutex_lock(&retiring_lock);
-        for (size_t i = 0; i < retiring_count; i++) {
+        for (size_t i = 0; i < retiring_count && round % 16 == 1; i++) {
             if (opjournal_flush_async(ns, retiring[i], POKE | round, 0, NULL) == OPJOURNAL_OK) {
                 atomic_fetch_add(&pokes, 1);
             }
