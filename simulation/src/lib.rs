@@ -4,6 +4,7 @@
 //! A package of its own, because it builds the engine with its mutants, which no other build knows.
 
 pub mod batches;
+pub mod campaign;
 pub mod checker;
 pub mod coverage;
 pub mod dice;
@@ -14,6 +15,7 @@ pub mod history;
 pub mod model;
 pub mod plan;
 pub mod run;
+pub mod shrink;
 pub mod store;
 #[cfg(test)]
 mod store_tests;

@@ -68,6 +68,7 @@ fn run_in(world: &World, plan: Plan, injector: Injector) -> Report {
         history.violate(lasted, "the contract of Store", breach);
     }
     let mut counts = fleet.counts();
+    counts.add_many("fleet: batch submitted", history.batches.len() as u64);
     counts.add_all(&bucket.counts());
     for (branch, count) in reached::take() {
         counts.add_many(&format!("reached: {branch}"), count);
