@@ -25,13 +25,18 @@ const ANY_REGION: &str = "us-east-1";
 
 /// A client that sends each request once, and the endpoint that it sends them to where that is not AWS's own.
 pub async fn connect(config: &S3Config) -> Result<(aws_sdk_s3::Client, Option<String>), Error> {
+    let has_keys = keys(config)?.is_some();
+    connect_over(http_client(config, has_keys)?, config).await
+}
+
+/// The same by way of this HTTP client.
+pub async fn connect_over(http: SharedHttpClient, config: &S3Config) -> Result<(aws_sdk_s3::Client, Option<String>), Error> {
     if let Some(endpoint) = &config.endpoint {
         check_endpoint(endpoint)?;
     }
     let keys = keys(config)?;
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build();
-    let mut loader =
-        aws_config::defaults(BehaviorVersion::latest()).http_client(http_client(config, keys.is_some())?).timeout_config(timeouts);
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts);
     if let Some(keys) = keys {
         loader = loader.credentials_provider(keys);
     }

@@ -5,7 +5,7 @@ use crate::store::{Failure, Kind};
 use crate::time::Stamp;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::Intercept;
-use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextRef;
+use aws_sdk_s3::config::interceptors::{AfterDeserializationInterceptorContextRef, BeforeDeserializationInterceptorContextRef};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -29,6 +29,8 @@ struct Head {
     date: Option<Stamp>,
     /// Where the bucket is, as a server says that gets a request for another region's.
     region: Option<String>,
+    /// The body ends with the end of this element: an answer that was read whole, not one that breaks off.
+    last_element: Option<String>,
 }
 
 impl Answer {
@@ -38,6 +40,12 @@ impl Answer {
 
     pub fn status(&self) -> Option<u16> {
         self.head().status
+    }
+
+    /// Whether the body ends with the end of this XML element. The SDK takes a document that breaks off for one that is complete; where
+    /// the end of the connection is the end of the body, nothing else tells the two apart.
+    pub fn ends_with(&self, element: &str) -> bool {
+        self.head().last_element.as_deref() == Some(element)
     }
 
     fn head(&self) -> Head {
@@ -132,15 +140,47 @@ impl Intercept for Answer {
             status: Some(response.status().as_u16()),
             date: date.map(|date| Stamp::from_nanos(date.as_nanos())),
             region: response.headers().get("x-amz-bucket-region").map(str::to_owned),
+            last_element: None,
         };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = head;
         Ok(())
     }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        // A body that is streamed is not here, and needs not be.
+        let last_element = context.response().body().bytes().and_then(last_element).map(str::to_owned);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).last_element = last_element;
+        Ok(())
+    }
+}
+
+/// The local name in the end tag that a document ends with.
+fn last_element(document: &[u8]) -> Option<&str> {
+    let start = document.iter().rposition(|&byte| byte == b'<')?;
+    let tag = std::str::from_utf8(&document[start..]).ok()?.trim_end();
+    let name = tag.strip_prefix("</")?.strip_suffix('>')?.trim_end();
+    Some(name.rsplit(':').next().unwrap_or(name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_document_ends_with_the_end_of_its_root() {
+        for whole in ["<a><b/></a>", "</a>", "</x:a>", "<a></a >\n"] {
+            assert_eq!(last_element(whole.as_bytes()), Some("a"), "{whole}");
+        }
+        for cut in ["", "<a>", "<a><b/>", "<a></a", "</", "<a>text", "<a/>", "\u{fffd}<"] {
+            assert_eq!(last_element(cut.as_bytes()), None, "{cut}");
+        }
+        assert_eq!(last_element(b"<a><b></b>"), Some("b"));
+    }
 
     #[test]
     fn answers_mean_what_the_contract_says() {

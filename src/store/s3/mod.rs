@@ -9,6 +9,8 @@ use crate::error::Error;
 use crate::time::Stamp;
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
+#[cfg(any(test, feature = "fuzzing"))]
+use aws_sdk_s3::config::SharedHttpClient;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier, ServerSideEncryption};
 use bytes::Bytes;
@@ -38,14 +40,23 @@ pub struct S3Store {
 impl S3Store {
     /// Finds credentials and sets up a client. The bucket itself is not asked for anything.
     pub async fn open(config: &S3Config, bucket: &str, root: &str) -> Result<S3Store, Error> {
+        Ok(S3Store::over(client::connect(config).await?, config, bucket, root))
+    }
+
+    /// The same, asking another HTTP client: for tests that make up the answers.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub async fn open_over(http: SharedHttpClient, config: &S3Config, bucket: &str, root: &str) -> Result<S3Store, Error> {
+        Ok(S3Store::over(client::connect_over(http, config).await?, config, bucket, root))
+    }
+
+    fn over((client, endpoint): (Client, Option<String>), config: &S3Config, bucket: &str, root: &str) -> S3Store {
         let root = root.trim_matches('/');
         let (before, url) = match root {
             "" => (String::new(), format!("s3://{bucket}")),
             root => (format!("{root}/"), format!("s3://{bucket}/{root}")),
         };
-        let (client, endpoint) = client::connect(config).await?;
         let place = endpoint.map_or_else(|| url.clone(), |endpoint| format!("{url} at {endpoint}"));
-        Ok(S3Store {
+        S3Store {
             client,
             bucket: bucket.to_owned(),
             before,
@@ -54,7 +65,7 @@ impl S3Store {
             expected_bucket_owner: config.expected_bucket_owner.clone(),
             sse: config.sse.as_deref().map(ServerSideEncryption::from),
             kms_key_id: config.kms_key_id.clone(),
-        })
+        }
     }
 
     fn full_key(&self, key: &str) -> String {
@@ -213,6 +224,9 @@ impl Store for S3Store {
         let page = request.customize().interceptor(answer.clone()).send().await;
         let page = page.map_err(|error| answer.failure(&what, &error))?;
         let broken = |kind, why: String| Failure { kind, message: format!("{what}: {why}"), date: answer.date() };
+        if !answer.ends_with("ListBucketResult") {
+            return Err(broken(Kind::Unavailable, "the answer breaks off".to_owned()));
+        }
         let mut objects = Vec::with_capacity(page.contents().len());
         for object in page.contents.unwrap_or_default() {
             let full = object.key.ok_or_else(|| broken(Kind::Unavailable, "an object has no key".to_owned()))?;
@@ -227,7 +241,7 @@ impl Store for S3Store {
             return Err(broken(Kind::Refused, "the keys are not in ascending order: this is no general purpose bucket".to_owned()));
         }
         let next = match (page.is_truncated, page.next_continuation_token) {
-            (Some(true), Some(token)) => Some(token),
+            (Some(true) | None, Some(token)) => Some(token),
             (Some(true), None) => return Err(broken(Kind::Unavailable, "there is more, but the answer does not say where".to_owned())),
             _ => None,
         };
@@ -267,6 +281,57 @@ impl Store for S3Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
+    use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+    use aws_smithy_runtime_api::http::StatusCode;
+    use aws_smithy_types::body::SdkBody;
+
+    /// Answers every request with the same.
+    #[derive(Clone, Debug)]
+    struct Answering(Vec<u8>);
+
+    impl HttpConnector for Answering {
+        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+            let mut response = HttpResponse::new(StatusCode::try_from(200).expect("a status"), SdkBody::from(self.0.clone()));
+            response.headers_mut().insert("date", "Sat, 07 Mar 2026 06:35:06 GMT");
+            HttpConnectorFuture::ready(Ok(response))
+        }
+    }
+
+    /// What a LIST makes of this body.
+    async fn listed(body: &[u8]) -> Result<Page, Failure> {
+        let answering = Answering(body.to_vec());
+        let http = http_client_fn(move |_, _| SharedHttpConnector::new(answering.clone()));
+        let config = S3Config {
+            region: Some("us-east-1".to_owned()),
+            access_key_id: Some("id".to_owned()),
+            secret_access_key: Some("secret".to_owned()),
+            ..S3Config::default()
+        };
+        S3Store::open_over(http, &config, "bucket", "root").await.expect("a store").list("", None).await
+    }
+
+    #[tokio::test]
+    async fn a_list_that_breaks_off_anywhere_is_no_list() {
+        let object = |key: &str| {
+            format!(
+                "<Contents><Key>root/{key}</Key><LastModified>2026-03-07T06:35:06.420Z</LastModified><ETag>&quot;e&quot;</ETag><Size>7</Size></Contents>"
+            )
+        };
+        let whole = format!(
+            "<?xml version=\"1.0\"?><ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Name>bucket</Name><IsTruncated>false</IsTruncated>{}{}</ListBucketResult>",
+            object("a.json"),
+            object("b.json"),
+        );
+        let page = listed(whole.as_bytes()).await.expect("a page");
+        let keys: Vec<&str> = page.objects.iter().map(|listed| listed.key.as_str()).collect();
+        assert_eq!((keys, page.next, page.date), (vec!["a.json", "b.json"], None, Stamp::parse("2026-03-07T06:35:06Z")));
+        assert_eq!(page.objects[0].stamp, Stamp::parse("2026-03-07T06:35:06.42Z").expect("a stamp"));
+        for cut in 0..whole.len() {
+            let failure = listed(&whole.as_bytes()[..cut]).await.expect_err(&whole[..cut]);
+            assert_eq!(failure.kind, Kind::Unavailable, "{failure}");
+        }
+    }
 
     #[test]
     fn a_content_range_names_start_and_size() {
