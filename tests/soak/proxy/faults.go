@@ -57,6 +57,9 @@ func (f fault) canHappen(r request) bool {
 	return true
 }
 
+// firstTime is how much likelier a fault is until it has happened once, so that a short run meets all of them.
+const firstTime = 10
+
 // dice draw the faults. Whoever lets one happen counts it.
 type dice struct {
 	rates  [faults]float64
@@ -80,7 +83,11 @@ func (d *dice) draw(r request, share float64) (fault, float64) {
 		return none, 0
 	}
 	for f := range faults {
-		if point -= d.rates[f] * share; point < 0 {
+		rate := d.rates[f] * share
+		if share == 1 && d.counts[f].Load() == 0 {
+			rate *= firstTime
+		}
+		if point -= rate; point < 0 {
 			if !f.canHappen(r) {
 				break
 			}

@@ -236,8 +236,7 @@ func (p *process) start(replicas []*replica) {
 	}
 }
 
-// look flushes every replica, writes the state of the first one to a file, and tells the digests of all and how many segments were ever
-// folded.
+// look flushes every replica, writes the state of the first one to a file, and tells the digests of all and the figures of the first.
 func (p *process) look(replicas []*replica, file string) string {
 	digests := []string{"digests"}
 	for i, r := range replicas {
@@ -336,10 +335,10 @@ func (l *lane) write(number int64) {
 // batch makes a batch of so many ops. The first and the last one add the same to two names, which differ where a batch is torn.
 func (l *lane) batch(id string, number, size int64) []opjournal.Op {
 	first, sum := opjournal.NewInt(l.handle, "first"), opjournal.NewInt(l.handle, "sum")
-	log := opjournal.NewList[string](l.handle, "log")
+	entries := opjournal.NewList[string](l.handle, "log")
 	last := opjournal.NewIntMap[string](l.handle, "last")
 	spread := opjournal.NewIntMap[string](l.handle, "parts")
-	ops := []opjournal.Op{first.AddOp(size), log.AppendOp(id), last.SetOp(l.name, number)}
+	ops := []opjournal.Op{first.AddOp(size), entries.AppendOp(id), last.SetOp(l.name, number)}
 	for i := int64(len(ops)); i < size-1; i++ {
 		ops = append(ops, spread.AddOp(fmt.Sprintf("p%d", (number+i)%parts), 1))
 	}
