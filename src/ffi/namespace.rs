@@ -109,7 +109,9 @@ pub unsafe extern "C" fn opjournal_apply(
         // The handle is let go before the wait: its namespace may be closed meanwhile.
         let write = {
             let handle = open_namespace(ns)?;
-            handle.engine.submit(ops.as_bytes(), timeout::deadline(timeout_ms, timeout::WORK)?)?
+            let deadline = timeout::deadline(timeout_ms, timeout::WORK)?;
+            let _entered = process::start()?.runtime.enter();
+            handle.engine.submit_here(ops.as_bytes(), deadline)?
         };
         let applied = process::wait(write.outcome())?;
         boundary::write_json(answer, &applied_json(&applied));

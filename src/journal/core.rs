@@ -4,6 +4,7 @@
 //! folds and deletes. Each lock guards one thing, is held for a short computation and never across a wait; where two
 //! are needed, `memory` comes first.
 
+use super::helped::Helped;
 use super::key::{KeyMaker, Places, SegmentKey};
 use super::listing::Listing;
 use super::memory::Memory;
@@ -19,7 +20,7 @@ use crate::time::Reading;
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use tokio::sync::{Notify, oneshot, watch};
 
 /// A version of the state, as queries see it. Immutable.
@@ -86,6 +87,8 @@ pub struct Core {
     line: Mutex<Line>,
     /// Something came into the line, or no more will.
     pub line_changed: Notify,
+    /// The task that sends what is in line. It holds this core, not the other way round.
+    pub committer: OnceLock<Weak<Helped>>,
     outcomes: Mutex<Outcomes>,
     /// The batches of the segment that is on its way, or open.
     sent: Mutex<Option<Sent>>,
@@ -131,6 +134,7 @@ impl Core {
             keys: Mutex::default(),
             line: Mutex::default(),
             line_changed: Notify::new(),
+            committer: OnceLock::new(),
             outcomes: Mutex::default(),
             sent: Mutex::default(),
             sent_settled: Notify::new(),
@@ -295,6 +299,11 @@ impl Core {
     /// Remembers whose batches are on their way, in which segment.
     pub fn set_sent(&self, key: SegmentKey, tickets: Vec<Arc<Ticket>>) {
         *self.sent() = Some(Sent { key, tickets });
+    }
+
+    /// Whether a segment is on its way, or open.
+    pub fn is_sending(&self) -> bool {
+        self.sent().is_some()
     }
 
     /// The segment was settled, one way or another: nobody has to wait for it any more.

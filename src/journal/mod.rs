@@ -8,12 +8,13 @@
 //!   is held, and how a LIST and a rollup become a state), [`settle`] (what became of a write), [`fold`] (what is
 //!   folded).
 //! - What carries them out: [`requests`] and [`listing`] (the store), [`tick`] (one sync), [`sync`] (when), [`commit`]
-//!   (writes), [`rewrite`] (rollups), [`maintenance`] (folds, deletes), [`core`] (one open namespace), [`replica`] (all of them).
+//!   (writes), [`rewrite`] (rollups), [`helped`] (a write's way from its caller's thread), [`maintenance`] (folds, deletes), [`core`] (one open namespace), [`replica`] (all of them).
 
 mod clock;
 mod commit;
 mod core;
 mod fold;
+mod helped;
 mod key;
 mod listing;
 mod maintenance;
@@ -42,6 +43,7 @@ pub mod fuzzing {
 }
 
 use self::core::Core;
+use self::helped::Helped;
 use self::replica::Replica;
 use self::write::{GivenUp, Ticket};
 use crate::config::Settings;
@@ -51,8 +53,8 @@ use crate::ops;
 use crate::store::{Failure, Store};
 use crate::time::Reading;
 use serde_json::Value;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 /// A replica: one store, opened once. Cheap to clone; the last clone ends what [`Journal::close`] did not.
 #[derive(Clone)]
@@ -182,6 +184,18 @@ impl Namespace {
     /// `waiting_bytes`. At `deadline` the write ends: TIMED_OUT with outcome none where it was not yet sent, unknown
     /// where it was.
     pub fn submit(&self, ops: &[u8], deadline: Option<Reading>) -> Result<Write, Error> {
+        self.take_in(ops, deadline, None)
+    }
+
+    /// The same for a caller that will wait: where nothing else is on its way, it does on this thread what can be done
+    /// at once to send the batch, instead of waking another for it. Takes as long as it takes to encode the batch. To be
+    /// called where the environment's tasks may run (in a tokio runtime, where that is what runs them).
+    pub fn submit_here(&self, ops: &[u8], deadline: Option<Reading>) -> Result<Write, Error> {
+        let committer = self.handle.core.committer.get().and_then(Weak::upgrade);
+        self.take_in(ops, deadline, committer)
+    }
+
+    fn take_in(&self, ops: &[u8], deadline: Option<Reading>, committer: Option<Arc<Helped>>) -> Result<Write, Error> {
         let core = &self.handle.core;
         self.check_open()?;
         let settings = &core.replica.settings;
@@ -199,6 +213,8 @@ impl Namespace {
             return Err(Error::new(Status::TooLarge, message));
         }
         core.check_room(batch.encoded.len(), limits.state_bytes)?;
+        // Before the committer is told, or it would be woken elsewhere.
+        let step = committer.as_ref().and_then(Helped::help);
         let mut line = core.line();
         // Looked at under the lock that a closing committer looks under.
         self.check_open()?;
@@ -206,8 +222,15 @@ impl Namespace {
             let message = format!("{} bytes wait to be sent already (limits.waiting_bytes is {})", line.bytes(), limits.waiting_bytes);
             return Err(Error::new(Status::Busy, message));
         };
+        let is_alone = line.len() == 1;
         drop(line);
         core.line_changed.notify_one();
+        if let Some(step) = step
+            && is_alone
+            && !core.is_sending()
+        {
+            step.run_for_task();
+        }
         Ok(Write { core: core.clone(), ticket, number, deadline })
     }
 

@@ -2,6 +2,7 @@
 
 use super::commit;
 use super::core::Core;
+use super::helped::Helped;
 use super::key::Places;
 use super::requests::Requests;
 use super::sync::{self, Sharing};
@@ -105,7 +106,9 @@ impl Replica {
         namespaces.open.insert(name.to_owned(), Open { core: core.clone(), handles: 1 });
         let environment = &self.requests.environment;
         environment.spawn("sync", Box::pin(sync::run(core.clone())));
-        environment.spawn("commit", Box::pin(commit::run(core.clone())));
+        let committer = Helped::new(Box::pin(commit::run(core.clone())));
+        core.committer.get_or_init(|| Arc::downgrade(&committer));
+        environment.spawn("commit", Box::pin(committer.run()));
         Ok(core)
     }
 

@@ -53,7 +53,14 @@ impl Fleet {
         let ops = self.inner().history.batches[id as usize].ops.clone();
         let text = if let [op] = ops.as_slice() { op.to_string() } else { Value::Array(ops).to_string() };
         self.record(What::Submitted(id));
-        let write = match handle.namespace.submit(text.as_bytes(), deadline) {
+        // The caller's thread may take the first steps towards the store itself.
+        let helps = self.dice(|dice| dice.chance(0.5));
+        let submitted = if helps {
+            handle.namespace.submit_here(text.as_bytes(), deadline)
+        } else {
+            handle.namespace.submit(text.as_bytes(), deadline)
+        };
+        let write = match submitted {
             Ok(write) => Arc::new(write),
             Err(error) => {
                 self.record(What::Refused(id));
