@@ -1,5 +1,6 @@
 # make demo         two writers in two languages on a directory of this machine; one is killed and comes back; all agree
 # make test         builds and passes everything; the last line is "N passed, N failed"
+# make verify       the same and more at full length, in hours; puts its figures into docs/verification.md
 # make demo-s3      the demo on a MinIO server that it builds and starts itself
 # make lib          the library, shared and static, under build/lib
 # make install      PREFIX=/usr/local DESTDIR=
@@ -28,10 +29,13 @@ install: $(if $(wildcard $(BUILD)/lib/libopjournal.a),,lib)
 
 demo-programs: $(if $(wildcard $(BUILD)/lib/libopjournal.so),,lib)
 
-.PHONY: test header format servers clean
+.PHONY: test verify header format servers clean
 
 test:
 	@python3 scripts/test.py
+
+verify:
+	@python3 scripts/verify.py
 
 # The S3 servers of the tests, in a cache outside the clone.
 servers:

@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Everything at full length: `make verify`. Hours; goes on where it stopped, and puts its figures into docs/verification.md.
+
+    scripts/verify.py                all steps that this source has not passed yet
+    scripts/verify.py sim fuzz       those only
+    scripts/verify.py --list         their names and commands
+    scripts/verify.py --again        the ones that passed as well
+
+What passed is kept in docs/verification.json, with the commit and the source that it is true of, and is not run again while the source stays the
+same (documentation is no source). Steps that take hours keep their own progress: one that is interrupted goes on where it stood.
+"""
+
+import argparse
+import datetime
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PAGE = os.path.join(ROOT, "docs", "verification.md")
+RECORD = os.path.join(ROOT, "docs", "verification.json")
+FIGURES = os.path.join(ROOT, "build", "verify")
+BEGIN, END = "<!-- figures -->", "<!-- end -->"
+
+# name, command; {figures} is a file into which the command writes a JSON object
+STEPS = [
+    ("test", "make test"),
+    ("mutants", "make mutants FIGURES={figures}"),
+    ("sim", "make sim SEEDS=1000000 FIGURES={figures}"),
+    ("soak", "make soak MINUTES=30 FIGURES={figures}"),
+    ("miri", "make miri FIGURES={figures}"),
+    ("sanitize", "make sanitize FIGURES={figures}"),
+    ("hostile", "make hostile CALLS=1000000 FIGURES={figures}"),
+    ("fuzz", "make fuzz SECONDS=1800 FIGURES={figures}"),
+]
+
+# The last line of `make test`.
+COUNTED = re.compile(r"^(\d+) passed, (\d+) failed$", re.MULTILINE)
+
+
+def git(*arguments):
+    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+
+def source():
+    """A name for what is verified: every tracked file but the documentation, as it is committed."""
+    files = git("ls-files", "--stage", "--", ".", ":!docs", ":!*.md")
+    return hashlib.sha256(files.encode()).hexdigest()[:16]
+
+
+def run(name, command):
+    """Runs a step, showing its output as it comes. Returns what is to be remembered of it, or nothing where it failed."""
+    figures = os.path.join(FIGURES, f"{name}.json")
+    os.makedirs(FIGURES, exist_ok=True)
+    if os.path.exists(figures):
+        os.remove(figures)
+    command = command.format(figures=figures)
+    print(f"== {name}: {command}", flush=True)
+    begun = time.monotonic()
+    process = subprocess.Popen(
+        ["bash", "-c", command], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True
+    )
+    counted = None
+    try:
+        for line in process.stdout:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            counted = COUNTED.match(line) or counted
+    except KeyboardInterrupt:
+        # The step keeps its progress and ends its own children.
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait()
+        raise
+    status, took = process.wait(), time.monotonic() - begun
+    print(f"== {name}: {'passed' if status == 0 else f'failed with {status}'}, {took:.0f} s", flush=True)
+    if status != 0:
+        return None
+    told = {}
+    if os.path.exists(figures):
+        with open(figures, encoding="utf-8") as file:
+            told = json.load(file)
+    elif counted:
+        told = {"passed": int(counted.group(1)), "failed": int(counted.group(2))}
+    return {
+        "command": command.replace(f" FIGURES={figures}", ""),
+        "commit": git("rev-parse", "--short", "HEAD").strip(),
+        "source": source(),
+        "date": datetime.date.today().isoformat(),
+        "seconds": round(took),
+        "figures": told,
+    }
+
+
+def flat(value, before=""):
+    """The figures of a step as pairs of a name and a text."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from flat(inner, f"{before}{name.replace('_', ' ')}: " if isinstance(inner, dict) else f"{before}{name.replace('_', ' ')}")
+    elif isinstance(value, list):
+        yield before, ", ".join(str(item) for item in value) or "none"
+    elif isinstance(value, bool) or not isinstance(value, int):
+        yield before, str(value)
+    else:
+        yield before, f"{value:,}"
+
+
+def record(passed):
+    """Keeps what passed, and puts it into the page."""
+    with open(RECORD, "w", encoding="utf-8") as file:
+        json.dump(passed, file, indent=2)
+        file.write("\n")
+    lines = []
+    for name, _ in STEPS:
+        lines.append(f"\n### {name}\n")
+        result = passed.get(name)
+        if not result:
+            lines.append("Not passed at full length yet.\n")
+            continue
+        lines.append(f"`{result['command']}`, commit {result['commit']}, {result['date']}, {result['seconds']:,} s\n")
+        rows = [f"| {key} | {value} |" for key, value in flat(result["figures"])]
+        if rows:
+            lines += ["| figure | value |", "|---|---|", *rows]
+    with open(PAGE, encoding="utf-8") as file:
+        text = file.read()
+    head, rest = text.split(BEGIN, 1)
+    tail = rest.split(END, 1)[1]
+    with open(PAGE, "w", encoding="utf-8") as file:
+        file.write(head + BEGIN + "\n" + "\n".join(lines) + "\n" + END + tail)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("steps", nargs="*", help="only these")
+    parser.add_argument("--list", action="store_true", help="names and commands")
+    parser.add_argument("--again", action="store_true", help="run what has passed as well")
+    options = parser.parse_args()
+    if options.list:
+        for name, command in STEPS:
+            print(f"{name:9} {command.replace(' FIGURES={figures}', '')}")
+        return 0
+    unknown = set(options.steps) - {name for name, _ in STEPS}
+    if unknown:
+        print(f"no step is called {', '.join(sorted(unknown))}; try --list", file=sys.stderr)
+        return 2
+    if git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs", ":!*.md").strip():
+        print("the source differs from what is committed: figures would belong to no commit", file=sys.stderr)
+        return 2
+    passed, failed = {}, []
+    if os.path.exists(RECORD):
+        with open(RECORD, encoding="utf-8") as file:
+            passed = json.load(file)
+    now = source()
+    wanted = [(name, command) for name, command in STEPS if not options.steps or name in options.steps]
+    for name, command in wanted:
+        if not options.again and passed.get(name, {}).get("source") == now:
+            print(f"== {name}: has passed")
+            continue
+        result = run(name, command)
+        if result is None:
+            failed.append(name)
+            continue
+        passed[name] = result
+        record(passed)
+    print(f"{len(wanted) - len(failed)} passed, {len(failed)} failed{': ' + ', '.join(failed) if failed else ''}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on where this stopped", file=sys.stderr)
+        sys.exit(130)
