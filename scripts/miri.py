@@ -41,6 +41,8 @@ def run(filters, target_dir):
         "CARGO_TARGET_DIR": os.path.join(target_dir, "miri"),
         "MIRIFLAGS": f"{MIRIFLAGS} {os.environ.get('MIRIFLAGS', '')}".strip(),
         "RUSTFLAGS": "",
+        # Each case of a property takes seconds; the properties themselves are tested without Miri.
+        "PROPTEST_CASES": "4",
     }
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <unistd.h>
 
 #define OP "{\"op\":\"IntAdd\",\"Key\":\"n\",\"Delta\":1}"
@@ -183,7 +184,7 @@ static void *submit(void *argument) {
         opjournal_status status;
         do {
             status = opjournal_apply_async(self->ns, self->queue, self->first + i, TEXT(OP), -1, &own);
-        } while (status == OPJOURNAL_BUSY);
+        } while (status == OPJOURNAL_BUSY && sched_yield() == 0);
         EXPECT(OPJOURNAL_OK, status, &own);
     }
     opjournal_buffer_free(&own);
