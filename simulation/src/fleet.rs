@@ -63,6 +63,24 @@ struct Handle {
     process: Arc<Process>,
     namespace: Namespace,
     name: String,
+    /// Decides what its clients do: a stream of its own, so that what one client does shifts no other's.
+    dice: Arc<Mutex<Dice>>,
+}
+
+impl Handle {
+    fn dice<T>(&self, draw: impl FnOnce(&mut Dice) -> T) -> T {
+        draw(&mut self.dice.lock().expect("drawing does not panic"))
+    }
+
+    /// None, or around `mean` from now.
+    fn deadline(&self, mean: Time) -> Option<Reading> {
+        self.dice(|dice| draw_limit(dice, mean)).map(|limit| self.process.after(limit))
+    }
+}
+
+fn draw_limit(dice: &mut Dice, mean: Time) -> Option<Time> {
+    let (has_none, limit) = (dice.chance(0.4), dice.around(mean));
+    (!has_none).then_some(limit)
 }
 
 impl Fleet {
@@ -179,8 +197,7 @@ impl Fleet {
 
     /// None, or around `mean` from now.
     fn deadline(&self, process: &Process, mean: Time) -> Option<Reading> {
-        let limit = self.dice(|dice| if dice.chance(0.4) { None } else { Some(dice.around(mean)) });
-        limit.map(|limit| process.after(limit))
+        self.dice(|dice| draw_limit(dice, mean)).map(|limit| process.after(limit))
     }
 
     fn wait(&self, replica: ReplicaId, what: String) -> u64 {

@@ -359,7 +359,7 @@ mod tests {
     fn a_broken_promise_shrinks_to_few_faults_and_its_schedule_breaks_it_again() {
         let (case, faults) = failing_case();
         let shrunk = shrink(case).expect("it breaks a promise");
-        assert!(shrunk.report.happened.len() < faults, "{} of {faults} faults are left", shrunk.report.happened.len());
+        assert!(shrunk.report.happened.len() < faults.min(20), "{} of {faults} faults are left", shrunk.report.happened.len());
         let promise = shrunk.report.violations[0].promise;
 
         let json = shrunk.schedule.to_json(&shrunk.report);

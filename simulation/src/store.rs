@@ -70,7 +70,12 @@ struct Node {
 
 struct Inner {
     objects: BTreeMap<String, Stored>,
+    /// The stream of the request that is being decided. Each request has one of its own, which follows from who sends it, what it is
+    /// about, and how many such requests there were before: what happens to one shifts nothing of the others.
     dice: Dice,
+    /// How many requests there were of each sender and kind.
+    requests: BTreeMap<u64, u64>,
+    clocks: Dice,
     nodes: Vec<Node>,
     faults: Faults,
     injector: Injector,
@@ -91,6 +96,7 @@ struct Inner {
 
 struct Shared {
     world: World,
+    seed: u64,
     character: Character,
     inner: Mutex<Inner>,
 }
@@ -119,14 +125,17 @@ type Reply = oneshot::Sender<Result<Answer, Failure>>;
 
 impl Bucket {
     pub fn new(world: &World, seed: u64, character: Character) -> Bucket {
-        let mut dice = Dice::new(seed, "store");
-        let nodes = (0..character.nodes).map(|_| Node { offset: offset(&mut dice, character.skew) }).collect();
+        let mut clocks = Dice::new(seed, "clocks of the store");
+        let nodes = (0..character.nodes).map(|_| Node { offset: offset(&mut clocks, character.skew) }).collect();
         Bucket(Arc::new(Shared {
             world: world.clone(),
+            seed,
             character,
             inner: Mutex::new(Inner {
                 objects: BTreeMap::new(),
-                dice,
+                dice: Dice::new(seed, "store"),
+                requests: BTreeMap::new(),
+                clocks,
                 nodes,
                 faults: Faults::default(),
                 injector: Injector::default(),
@@ -203,7 +212,7 @@ impl Bucket {
         let mut inner = self.inner();
         let inner = &mut *inner;
         for node in &mut inner.nodes {
-            node.offset = offset(&mut inner.dice, self.0.character.skew);
+            node.offset = offset(&mut inner.clocks, self.0.character.skew);
         }
     }
 
@@ -248,7 +257,12 @@ impl Bucket {
         world.sleep_until(world.now() + MICROSECOND).await;
         let sent = world.now();
         let (reply, wait) = oneshot::channel();
-        let passage = self.inner().passage(&self.0.character, sent, process, &request);
+        let (stream, passage) = {
+            let mut inner = self.inner();
+            let stream = inner.stream_of(process.name(), &request);
+            inner.dice = Dice::new(self.0.seed ^ stream, "passage");
+            (stream, inner.passage(&self.0.character, sent, process, &request))
+        };
         self.note(|| {
             let fate = match &passage.fate {
                 Fate::Answered => "",
@@ -280,9 +294,10 @@ impl Bucket {
                 None
             }
         };
-        for arrival in passage.arrivals {
+        for (copy, arrival) in passage.arrivals.into_iter().enumerate() {
+            let stream = stream ^ copy as u64;
             let (bucket, request, reply, back) = (self.clone(), request.clone(), reply.take(), passage.back);
-            world.at(arrival, move || bucket.arrive(request, id, sent, reply, back));
+            world.at(arrival, move || bucket.arrive(request, stream, id, sent, reply, back));
         }
         let answer = wait.await.unwrap_or_else(|_| Err(Failure::new(Kind::Unavailable, "the connection was closed")));
         self.note(|| {
@@ -301,10 +316,11 @@ impl Bucket {
     }
 
     /// A request reaches a node.
-    fn arrive(&self, request: Request, process: ProcessId, sent: Time, reply: Option<Reply>, back: Time) {
+    fn arrive(&self, request: Request, stream: u64, process: ProcessId, sent: Time, reply: Option<Reply>, back: Time) {
         let world = self.0.world.clone();
         let now = world.now();
         let mut inner = self.inner();
+        inner.dice = Dice::new(self.0.seed ^ stream, "arrival");
         let node = inner.dice.within(0..self.0.character.nodes as u64) as usize;
         if let Some(failure) = inner.refusal(now, node, &request) {
             let hangs = inner.dice.chance(0.5);
@@ -499,6 +515,26 @@ impl Bucket {
 }
 
 impl Inner {
+    /// Names the stream of a request that is about to be sent.
+    fn stream_of(&mut self, sender: &str, request: &Request) -> u64 {
+        let (method, key) = match request {
+            Request::Put { key, .. } => ("PUT", key.as_str()),
+            Request::Get { key, .. } => ("GET", key.as_str()),
+            Request::List { prefix, .. } => ("LIST", prefix.as_str()),
+            Request::Delete { keys } => ("DELETE", keys.first().map_or("", String::as_str)),
+        };
+        let rollup = if key.ends_with("rollup.json") { "rollup" } else { "" };
+        let directory = &key[..key.rfind('/').unwrap_or(0)];
+        // FNV-1a, which is the same on every machine and for ever.
+        let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let texts = [sender, method, directory, rollup];
+        let kind = texts.iter().flat_map(|text| text.bytes().chain([0xff])).fold(0xcbf2_9ce4_8422_2325, mix);
+        let number = self.requests.entry(kind).or_default();
+        *number += 1;
+        // The lowest bit tells the copies of a request apart.
+        kind.rotate_left(32).wrapping_add(*number).wrapping_mul(0x9e37_79b9_7f4a_7c15) & !1
+    }
+
     fn clock(&self, skewed: bool, node: usize, now: Time) -> i128 {
         EPOCH + i128::from(now) + if skewed { self.nodes[node].offset } else { 0 }
     }

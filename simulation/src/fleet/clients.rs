@@ -14,7 +14,7 @@ use std::sync::Arc;
 impl Fleet {
     pub(super) async fn client(&self, handle: Handle) {
         while self.is_active() {
-            let (kind, pause) = self.dice(|dice| (dice.within(0..10), dice.around(self.0.plan.think)));
+            let (kind, pause) = handle.dice(|dice| (dice.within(0..10), dice.around(self.0.plan.think)));
             match kind {
                 0..5 => self.write_some(&handle).await,
                 5..8 => self.look(&handle, None),
@@ -26,7 +26,7 @@ impl Fleet {
     }
 
     async fn write_some(&self, handle: &Handle) {
-        let (burst, waits) = self.dice(|dice| (dice.within(1..self.0.plan.burst + 1), dice.chance(0.7)));
+        let (burst, waits) = handle.dice(|dice| (dice.within(1..self.0.plan.burst + 1), dice.chance(0.7)));
         let mut ends = Vec::new();
         for _ in 0..burst {
             if self.inner().history.batches.len() as u64 >= self.0.plan.batches {
@@ -43,12 +43,11 @@ impl Fleet {
 
     /// Submits one batch. The receiver ends once its outcome is known.
     fn write(&self, handle: &Handle) -> Option<tokio::sync::oneshot::Receiver<()>> {
-        let deadline = self.deadline(&handle.process, 8 * SECOND);
+        let deadline = handle.deadline(8 * SECOND);
         let id = {
-            let mut inner = self.inner();
-            let inner = &mut *inner;
-            let (dice, payload) = (&mut inner.dice, self.0.plan.payload);
-            inner.history.add_batch(&handle.name, handle.replica, handle.id, |id| draw_batch(dice, id, payload))
+            let (mut inner, payload) = (self.inner(), self.0.plan.payload);
+            let draw = |id| handle.dice(|dice| draw_batch(dice, id, payload));
+            inner.history.add_batch(&handle.name, handle.replica, handle.id, draw)
         };
         let ops = self.inner().history.batches[id as usize].ops.clone();
         let text = if let [op] = ops.as_slice() { op.to_string() } else { Value::Array(ops).to_string() };
@@ -73,9 +72,9 @@ impl Fleet {
         };
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let wait = self.wait(handle.replica, format!("batch {id}"));
-        if self.dice(|dice| dice.chance(0.05)) {
+        if handle.dice(|dice| dice.chance(0.05)) {
             let (write, process) = (write.clone(), handle.process.clone());
-            let pause = self.dice(|dice| dice.around(SECOND));
+            let pause = handle.dice(|dice| dice.around(SECOND));
             handle.process.spawn(
                 "canceller",
                 Box::pin(async move {
@@ -158,7 +157,7 @@ impl Fleet {
             inner.flushes += 1;
             inner.flushes
         };
-        let deadline = self.deadline(&handle.process, 10 * SECOND);
+        let deadline = handle.deadline(10 * SECOND);
         let wait = self.wait(handle.replica, format!("flush {flush}"));
         self.record(What::FlushBegan { flush, namespace: handle.name.clone() });
         let flushed = handle.namespace.flush(deadline).await;

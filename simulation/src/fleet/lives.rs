@@ -1,12 +1,13 @@
 //! The life of a replica: it starts, opens what there is to open, lets clients work, and closes.
 
 use super::{Fleet, Handle, Place};
+use crate::dice::Dice;
 use crate::history::ReplicaId;
 use crate::world::{Process, SECOND, Time};
 use opjournal::environment::Environment;
 use opjournal::{Journal, Status};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 impl Fleet {
     pub(super) fn start_replica(&self, place: usize) {
@@ -39,15 +40,15 @@ impl Fleet {
         };
         self.inner().places[place].journal = Some(journal.clone());
         for name in &self.0.plan.namespaces {
-            let Some(first) = self.open_namespace(replica, &process, &journal, name).await else { return };
+            let Some(first) = self.open_namespace(replica, &process, &journal, name, 0).await else { return };
             self.inner().places[place].handles.insert(name.clone(), first.clone());
             self.look(&first, None);
-            for _ in 0..self.0.plan.clients {
+            for client in 0..self.0.plan.clients {
                 // Some clients share a handle, others have their own on the same namespace.
-                let handle = if self.dice(|dice| dice.chance(0.5)) {
+                let handle = if first.dice(|dice| dice.chance(0.5)) {
                     first.clone()
                 } else {
-                    let Some(own) = self.open_namespace(replica, &process, &journal, name).await else { return };
+                    let Some(own) = self.open_namespace(replica, &process, &journal, name, client + 1).await else { return };
                     own
                 };
                 let fleet = self.clone();
@@ -56,7 +57,14 @@ impl Fleet {
         }
     }
 
-    pub(super) async fn open_namespace(&self, replica: ReplicaId, process: &Arc<Process>, journal: &Journal, name: &str) -> Option<Handle> {
+    pub(super) async fn open_namespace(
+        &self,
+        replica: ReplicaId,
+        process: &Arc<Process>,
+        journal: &Journal,
+        name: &str,
+        number: u64,
+    ) -> Option<Handle> {
         loop {
             let deadline = self.deadline(process, 10 * SECOND);
             let wait = self.wait(replica, format!("opening namespace {name:?}"));
@@ -67,10 +75,12 @@ impl Fleet {
                     if self.0.bucket.listed(process.id()).is_none() {
                         self.violate("P8", format!("replica {replica} is ready and has no LIST"));
                     }
+                    let stream = format!("replica {replica}, {name:?}, handle {number}");
+                    let dice = Arc::new(Mutex::new(Dice::new(self.0.plan.seed, &stream)));
                     let mut inner = self.inner();
                     let id = inner.handles;
                     inner.handles += 1;
-                    return Some(Handle { id, replica, process: process.clone(), namespace, name: name.to_owned() });
+                    return Some(Handle { id, replica, process: process.clone(), namespace, name: name.to_owned(), dice });
                 }
                 Err(error) if error.status == Status::Closed => return None,
                 Err(error) => self.expect("namespace", &error, &[Status::Unavailable, Status::TimedOut]),
