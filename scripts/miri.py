@@ -41,6 +41,8 @@ def run(filters, target_dir):
         "CARGO_TARGET_DIR": os.path.join(target_dir, "miri"),
         "MIRIFLAGS": f"{MIRIFLAGS} {os.environ.get('MIRIFLAGS', '')}".strip(),
         "RUSTFLAGS": "",
+        # The tests of panics would spend minutes on what nobody reads.
+        "RUST_BACKTRACE": "0",
         # Each case of a property takes seconds; the properties themselves are tested without Miri.
         "PROPTEST_CASES": "4",
     }
