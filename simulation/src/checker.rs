@@ -3,6 +3,7 @@
 use super::batches::BatchSet;
 use super::history::{Ending, Event, History, ReplicaId, Settlement, StateId, Violation, What};
 use super::model::{BatchId, Model, log_of};
+use super::unreadable::Unreadable;
 use super::world::Time;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,7 +50,7 @@ struct Checker<'a> {
     history: &'a History,
     fairness: Fairness,
     violations: Vec<Violation>,
-    contents: BTreeMap<StateId, Content>,
+    contents: BTreeMap<(&'a str, StateId), Content>,
     replayed: BTreeMap<(ReplicaId, &'a str), Replayed>,
     endings: BTreeMap<BatchId, Ending>,
     refused: BTreeSet<BatchId>,
@@ -71,6 +72,7 @@ struct Checker<'a> {
     first_shown: BTreeMap<BatchId, (Time, ReplicaId)>,
     shown: BatchSet,
     finals: BTreeMap<&'a str, (ReplicaId, StateId, Time)>,
+    unreadable: Unreadable<'a>,
     now: Time,
 }
 
@@ -96,6 +98,7 @@ impl<'a> Checker<'a> {
             first_shown: BTreeMap::new(),
             shown: BatchSet::default(),
             finals: BTreeMap::new(),
+            unreadable: Unreadable::default(),
             now: 0,
         }
     }
@@ -106,6 +109,9 @@ impl<'a> Checker<'a> {
 
     fn event(&mut self, event: &'a Event) {
         self.now = event.at;
+        if let Some(what) = self.unreadable.event(&event.what) {
+            self.violate("unreadable segments", what);
+        }
         match &event.what {
             What::Submitted(batch) => self.submitted(*batch),
             What::Refused(batch) => drop(self.refused.insert(*batch)),
@@ -130,7 +136,13 @@ impl<'a> Checker<'a> {
                 }
             }
             What::ReplicaEnded(replica) => drop(self.replicas_ended.insert(*replica)),
-            What::Calm => {}
+            What::Figure { replica, name, is, most } => {
+                if is > most {
+                    self.violate("bounds", format!("{name} of replica {replica} is {is}, and may be at most {most}"));
+                }
+            }
+            What::OpenBegan { .. } | What::Opened { .. } | What::Spoiled { .. } | What::Healed { .. } => {}
+            What::ToldUnreadable { .. } | What::Calm => {}
         }
     }
 
@@ -173,13 +185,13 @@ impl<'a> Checker<'a> {
 
     /// What can be said of a state alone.
     fn look(&mut self, state: StateId, namespace: &'a str, replica: ReplicaId) {
-        if self.contents.contains_key(&state) {
+        if self.contents.contains_key(&(namespace, state)) {
             return;
         }
         let text = &self.history.states[state];
         let Some(log) = log_of(text) else {
             self.violate("canonical JSON", format!("replica {replica} showed a state that is no object: {text}"));
-            self.contents.insert(state, Content { log: Vec::new(), held: BatchSet::default() });
+            self.contents.insert((namespace, state), Content { log: Vec::new(), held: BatchSet::default() });
             return;
         };
         let mut held = BatchSet::default();
@@ -218,7 +230,7 @@ impl<'a> Checker<'a> {
         }
         replayed.log.clone_from(&log);
         self.replayed.insert((replica, namespace), replayed);
-        self.contents.insert(state, Content { log, held });
+        self.contents.insert((namespace, state), Content { log, held });
     }
 
     /// What was replayed for a state that this one only adds to: the replica's own if it does, else another's.
@@ -227,7 +239,10 @@ impl<'a> Checker<'a> {
             return own;
         }
         let others = self.replayed.iter().filter(|((_, name), other)| *name == namespace && log.starts_with(&other.log));
-        others.max_by_key(|(_, other)| other.log.len()).map(|(_, other)| other.clone()).unwrap_or_default()
+        others.max_by_key(|(_, other)| other.log.len()).map(|(_, other)| other.clone()).unwrap_or_else(|| {
+            let model = self.history.legacy.get(namespace).cloned().unwrap_or_default();
+            Replayed { log: Vec::new(), model }
+        })
     }
 
     fn view(&mut self, view: &'a super::history::View) {
@@ -235,7 +250,7 @@ impl<'a> Checker<'a> {
             self.violate("an end is an end", format!("replica {} answers a query after it ended", view.replica));
         }
         let place = (view.replica, view.namespace.as_str());
-        let held = self.contents[&view.state].held.clone();
+        let held = self.contents[&(view.namespace.as_str(), view.state)].held.clone();
         let newly_shown: Vec<BatchId> = held.without(&self.shown).collect();
         for id in newly_shown {
             self.shown.insert(id);
@@ -285,7 +300,7 @@ impl<'a> Checker<'a> {
             let namespace = self.history.batches[id as usize].namespace.as_str();
             let shown = self.first_shown.get(&id).copied();
             let last = self.finals.get(namespace).copied();
-            let is_in_end = last.is_some_and(|(_, state, _)| self.contents[&state].held.contains(id));
+            let is_in_end = last.is_some_and(|(_, state, _)| self.contents[&(namespace, state)].held.contains(id));
             let settled = self.settled.get(&id).copied();
             let ending = self.endings.get(&id).cloned();
             let failed = self.refused.contains(&id) || matches!(ending, Some(Ending::Failed { .. }));
@@ -314,8 +329,9 @@ impl<'a> Checker<'a> {
     fn listed_before_written_after(&mut self) {
         let listed_before = std::mem::take(&mut self.listed_before);
         for (id, listed) in listed_before {
-            let Some(&(_, state, at)) = self.finals.get(self.history.batches[id as usize].namespace.as_str()) else { continue };
-            let log = &self.contents[&state].log;
+            let namespace = self.history.batches[id as usize].namespace.as_str();
+            let Some(&(_, state, at)) = self.finals.get(namespace) else { continue };
+            let log = &self.contents[&(namespace, state)].log;
             let Some(place) = log.iter().position(|other| *other == id) else { continue };
             if let Some(later) = log[place..].iter().copied().find(|other| listed.contains(*other)) {
                 self.now = at;
@@ -538,5 +554,35 @@ mod tests {
         hand.add(What::ReplicaEnded(0));
         hand.view(0, &[]);
         assert_eq!(hand.promises(), ["an end is an end"]);
+    }
+
+    #[test]
+    fn p1_what_was_there_before_the_journal_and_is_lost() {
+        let mut hand = Hand::new();
+        hand.0.legacy.insert("n".to_owned(), Model::read(&json!({"old": 1})).expect("an object"));
+        let id = hand.submit(0);
+        let state = hand.0.state(&format!(r#"{{"log":[{id}],"old":1,"sum":1}}"#));
+        hand.add(What::Final { replica: 0, namespace: "n".to_owned(), state });
+        assert_eq!(hand.promises(), [""; 0]);
+        hand.view(0, &[id]);
+        assert_eq!(hand.promises(), ["P1"]);
+    }
+
+    #[test]
+    fn a_figure_over_its_bound() {
+        let mut hand = Hand::new();
+        hand.add(What::Figure { replica: 0, name: "waiting_bytes", is: 5, most: 5 });
+        assert_eq!(hand.promises(), [""; 0]);
+        hand.add(What::Figure { replica: 0, name: "waiting_bytes", is: 6, most: 5 });
+        assert_eq!(hand.promises(), ["bounds"]);
+    }
+
+    #[test]
+    fn an_unreadable_segment_that_a_flush_passes_over() {
+        let mut hand = Hand::new();
+        hand.add(What::Spoiled { namespace: "n".to_owned(), segment: "segment-x.json".to_owned() });
+        hand.add(What::FlushBegan { flush: 1, namespace: "n".to_owned() });
+        hand.view(0, &[]).after_flush = Some(1);
+        assert_eq!(hand.promises(), ["unreadable segments"]);
     }
 }

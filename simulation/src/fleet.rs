@@ -5,6 +5,7 @@ mod clients;
 mod ending;
 mod lives;
 mod misfortunes;
+mod spoilers;
 
 use super::dice::Dice;
 use super::faults::Counts;
@@ -12,10 +13,15 @@ use super::history::{History, ReplicaId, What};
 use super::plan::Plan;
 use super::store::Bucket;
 use super::world::{Process, Time, World};
+use crate::model::Model;
+use bytes::Bytes;
+use opjournal::config::Settings;
 use opjournal::environment::Environment;
 use opjournal::time::Reading;
 use opjournal::{Error, Journal, Namespace, Status};
+use spoilers::Spoiled;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The fleet: what its parts share. Cheap to clone.
@@ -44,14 +50,25 @@ struct Inner {
     /// What somebody waits for: a number of its own, the replica, and a description.
     waiting: BTreeMap<u64, (ReplicaId, String)>,
     waits: u64,
+    opens: u64,
+    /// What lies in the bucket and cannot be read.
+    spoiled: Vec<Spoiled>,
     is_done: bool,
 }
 
+/// A place in the fleet: one process, and the journals that are open in it.
 #[derive(Clone)]
 struct Place {
     process: Arc<Process>,
+    tenants: Vec<Tenant>,
+}
+
+/// A journal, and what is open of it. Its number is that of a replica in the history.
+#[derive(Clone)]
+struct Tenant {
     replica: ReplicaId,
     journal: Option<Journal>,
+    /// By namespace: the handle that the fleet itself looks through.
     handles: BTreeMap<String, Handle>,
 }
 
@@ -61,13 +78,21 @@ struct Handle {
     id: u32,
     replica: ReplicaId,
     process: Arc<Process>,
+    journal: Journal,
     namespace: Namespace,
     name: String,
+    settings: Arc<Settings>,
+    /// It is about to be closed: clients let go of it.
+    is_over: Arc<AtomicBool>,
     /// Decides what its clients do: a stream of its own, so that what one client does shifts no other's.
     dice: Arc<Mutex<Dice>>,
 }
 
 impl Handle {
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
     fn dice<T>(&self, draw: impl FnOnce(&mut Dice) -> T) -> T {
         draw(&mut self.dice.lock().expect("drawing does not panic"))
     }
@@ -103,12 +128,14 @@ impl Fleet {
                 flushes: 0,
                 waiting: BTreeMap::new(),
                 waits: 0,
+                opens: 0,
+                spoiled: Vec::new(),
                 is_done: false,
             }),
         }));
         for _ in 0..fleet.0.plan.replicas {
             let process = world.process("nobody yet");
-            fleet.inner().places.push(Place { process, replica: ReplicaId::MAX, journal: None, handles: BTreeMap::new() });
+            fleet.inner().places.push(Place { process, tenants: Vec::new() });
         }
         fleet
     }
@@ -165,6 +192,17 @@ impl Fleet {
         self.0.bucket.set_faults(self.0.plan.faults);
         let fleet = self.clone();
         self.0.bucket.set_interference(Some(Arc::new(move |process, step| fleet.interfere(process, step))));
+        for (namespace, body) in &self.0.plan.variety.legacy {
+            self.0.bucket.place(self.0.outside.id(), &format!(".metadata/{namespace}.json"), Bytes::from(body.clone()));
+            let state = serde_json::from_str(body).ok().and_then(|value| Model::read(&value));
+            let mut inner = self.inner();
+            inner.counts.add(if state.is_some() { "fleet: legacy object" } else { "fleet: legacy object that is none" });
+            inner.history.legacy.extend(state.map(|state| (namespace.clone(), state)));
+        }
+        for spoiler in self.0.plan.variety.spoilers.clone() {
+            let fleet = self.clone();
+            self.outside("spoiler", async move { fleet.spoil(spoiler).await });
+        }
         for place in 0..self.0.plan.replicas {
             self.start_replica(place);
             let fleet = self.clone();
@@ -184,6 +222,11 @@ impl Fleet {
 
     fn place(&self, place: usize) -> Place {
         self.inner().places[place].clone()
+    }
+
+    /// What one replica of a place has open, as long as it is the one that runs there.
+    fn of_tenant<T>(&self, place: usize, replica: ReplicaId, change: impl FnOnce(&mut Tenant) -> T) -> Option<T> {
+        self.inner().places[place].tenants.iter_mut().find(|tenant| tenant.replica == replica).map(change)
     }
 
     /// A failure that this call may have in a faulty world. Any other is a violation.

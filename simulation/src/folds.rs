@@ -5,9 +5,11 @@ use super::faults::Counts;
 use super::history::Violation;
 use super::model::{BatchId, Model};
 use super::store::{Change, ChangeKind, EPOCH};
-use super::world::{SECOND, Time};
+use super::variety::OBJECT_BYTES;
+use super::world::{ProcessId, SECOND, Time};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use opjournal::store::Condition;
 use opjournal::time::Stamp;
 use serde_json::Value;
@@ -35,16 +37,32 @@ pub struct Audit {
     pub leftovers: usize,
     /// The batches in each segment that was ever visible.
     pub batches: BTreeMap<String, Vec<BatchId>>,
+    /// Segments that could not be read.
+    pub unreadable: BTreeSet<String>,
     pub counts: Counts,
 }
 
 struct Segment {
     stamp: i128,
     visible: Time,
+    /// Who wrote it.
+    by: ProcessId,
+    raw: Bytes,
+    /// Null where it is no JSON.
     body: Value,
+    is_readable: bool,
 }
 
 impl Segment {
+    fn new(by: ProcessId, visible: Time, stamp: i128, raw: &Bytes) -> Segment {
+        let body = serde_json::from_slice::<Value>(raw).unwrap_or(Value::Null);
+        let mut segment = Segment { stamp, visible, by, raw: raw.clone(), body, is_readable: true };
+        let is_known = |op: &Value| Model::default().apply(op).is_ok();
+        let is_newer = segment.body["format"].as_u64().is_some_and(|format| format > 1);
+        segment.is_readable = segment.body.is_object() && !is_newer && raw.len() <= OBJECT_BYTES && segment.ops().iter().all(is_known);
+        segment
+    }
+
     fn is_void(&self) -> bool {
         let expires = self.body["expires"].as_str().and_then(Stamp::parse);
         expires.is_some_and(|expires| self.stamp > expires.as_nanos())
@@ -74,6 +92,10 @@ struct Auditor {
     ever_folded: BTreeMap<String, i128>,
     /// Names whose ops a fold took in.
     taken_in: BTreeSet<String>,
+    /// The namespace holds something from before the journal, and no rollup took it over yet.
+    is_seed_due: bool,
+    /// What a quarantine kept.
+    moved_aside: Vec<Bytes>,
 }
 
 /// Audits one namespace. `changes` is the history of the whole bucket.
@@ -87,9 +109,17 @@ pub fn audit(changes: &[Change], namespace: &str, constants: Constants) -> Audit
         rollup: Rollup { mark: (zero, String::new()), ..Rollup::default() },
         ever_folded: BTreeMap::new(),
         taken_in: BTreeSet::new(),
+        is_seed_due: false,
+        moved_aside: Vec::new(),
     };
+    let legacy = format!(".metadata/{namespace}.json");
+    let aside = format!(".metadata/.quarantine/{}", &prefix[".metadata/".len()..]);
     for change in changes {
-        if let Some(name) = change.key.strip_prefix(&prefix) {
+        if let (true, ChangeKind::Put { body, .. }) = (change.key == legacy, &change.kind) {
+            auditor.legacy(body);
+        } else if let (Some(_), ChangeKind::Put { body, .. }) = (change.key.strip_prefix(&aside), &change.kind) {
+            auditor.moved_aside.push(body.clone());
+        } else if let Some(name) = change.key.strip_prefix(&prefix) {
             auditor.change(change, name);
         }
     }
@@ -101,6 +131,14 @@ impl Auditor {
         self.audit.violations.push(Violation { at, promise, what });
     }
 
+    /// What was there before the journal. What is no JSON object counts as absent.
+    fn legacy(&mut self, body: &Bytes) {
+        if let Some(state) = serde_json::from_slice(body).ok().and_then(|value| Model::read(&value)) {
+            self.is_seed_due = state != Model::default();
+            self.rollup.state = state;
+        }
+    }
+
     fn change(&mut self, change: &Change, name: &str) {
         let is_segment = name.starts_with("segment-");
         match &change.kind {
@@ -108,10 +146,10 @@ impl Auditor {
                 if *condition != Condition::Absent {
                     self.violate(change.at, "P1", format!("{name} was written without create-once"));
                 }
-                let Ok(body) = serde_json::from_slice::<Value>(body) else {
-                    return self.violate(change.at, "the format", format!("{name} is no JSON"));
-                };
-                let segment = Segment { stamp: *stamp, visible: change.at, body };
+                let segment = Segment::new(change.by, change.at, *stamp, body);
+                if !segment.is_readable {
+                    self.audit.unreadable.insert(name.to_owned());
+                }
                 self.audit.counts.add(if segment.is_void() { "seen: void segment" } else { "seen: segment" });
                 let ids = segment.ops().iter().filter(|op| op["Key"] == "log").filter_map(|op| op["Value"].as_u64()).collect();
                 self.audit.batches.insert(name.to_owned(), ids);
@@ -157,9 +195,15 @@ impl Auditor {
         }
         taken.sort();
         self.audit.counts.add("seen: fold");
-        if taken.is_empty() {
+        let is_seed = std::mem::take(&mut self.is_seed_due);
+        if is_seed && taken.is_empty() {
+            self.audit.counts.add("seen: legacy state taken over");
+        } else if is_seed {
+            self.violate(at, "P7", "something was folded before the legacy state was taken over".to_owned());
+        } else if taken.is_empty() {
             self.violate(at, "P7", "a rollup was written that folds nothing".to_owned());
         }
+        self.pinned(at, &taken);
         let mark_before = self.rollup.mark.clone();
         for place in &taken {
             self.take_in(at, place, &mark_before);
@@ -184,6 +228,16 @@ impl Auditor {
         self.rollup.folded = names;
         self.ever_folded.extend(folded);
         Ok(())
+    }
+
+    /// No fold takes an unreadable segment in, nor passes one.
+    fn pinned(&mut self, at: Time, taken: &[(i128, String)]) {
+        let Some(last) = taken.last() else { return };
+        let unreadable = self.live.iter().filter(|(_, segment)| !segment.is_readable);
+        let passed = unreadable.map(|(name, segment)| (segment.stamp, name.clone())).find(|place| place <= last);
+        if let Some((_, name)) = passed {
+            self.violate(at, "P7", format!("a fold passed {name}, which cannot be read"));
+        }
     }
 
     fn take_in(&mut self, at: Time, place: &(i128, String), mark_before: &(i128, String)) {
@@ -218,6 +272,13 @@ impl Auditor {
     fn deleted(&mut self, change: &Change, name: &str) {
         let segment = self.live.remove(name);
         self.audit.counts.add("seen: delete");
+        if let Some(segment) = segment.as_ref().filter(|segment| !segment.is_readable) {
+            // Whoever wrote it may take it away; everybody else has to keep a copy.
+            if segment.by != change.by && !self.moved_aside.contains(&segment.raw) {
+                self.violate(change.at, "P7", format!("{name}, which cannot be read, was deleted and not moved aside"));
+            }
+            return;
+        }
         let Some(folded_at) = self.ever_folded.get(name).copied() else {
             return self.violate(change.at, "P7", format!("{name} was deleted and never folded"));
         };
@@ -244,12 +305,13 @@ impl Auditor {
             }
         }
         rest.sort();
-        self.audit.tail = rest.len();
+        // Nothing behind an unreadable segment can be folded.
+        self.audit.tail = rest.iter().take_while(|(_, name)| self.live[name].is_readable).count();
         self.audit.state = self.rollup.state.clone();
         let (strays, tail): (Vec<_>, Vec<_>) = rest.into_iter().partition(|place| *place <= self.rollup.mark);
         for (_, name) in strays.into_iter().chain(tail) {
             let segment = &self.live[&name];
-            if segment.is_void() {
+            if segment.is_void() || !segment.is_readable {
                 continue;
             }
             if self.taken_in.contains(&name) {
@@ -281,7 +343,6 @@ fn long_name(short: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::ProcessId;
     use opjournal::store::ETag;
     use serde_json::json;
 
@@ -333,6 +394,21 @@ mod tests {
             let keys: Vec<String> = segments.iter().map(|(_, number)| URL_SAFE_NO_PAD.encode(number.to_be_bytes())).collect();
             self.folds.push(json!({"at": Stamp::from_nanos(stamp(second)).to_string(), "keys": keys}));
             self.write(second);
+        }
+
+        /// The same, with any state.
+        fn fold_over(&mut self, second: u64, segments: &[(u64, u128)], state: &str) {
+            self.fold(second, segments);
+            self.changes.pop();
+            self.rollup_of(second, state);
+        }
+
+        fn rollup_of(&mut self, second: u64, state: &str) {
+            self.write(second);
+            let Some(Change { kind: ChangeKind::Put { body, .. }, .. }) = self.changes.last_mut() else { unreachable!() };
+            let text = String::from_utf8(body.to_vec()).expect("JSON");
+            let (head, _) = text.split_once(",\"state\":").expect("a state");
+            *body = format!("{head},\"state\":{state}}}").into();
         }
 
         fn write(&mut self, second: u64) {
@@ -469,5 +545,67 @@ mod tests {
         let Some(Change { kind: ChangeKind::Put { condition, .. }, .. }) = hand.changes.last_mut() else { unreachable!() };
         *condition = Condition::Always;
         assert_eq!(hand.promises(), ["P7"]);
+    }
+
+    #[test]
+    fn a_legacy_state_is_taken_over_first_and_stays() {
+        let before = |folds_at_once: bool| {
+            let mut hand = Hand::default();
+            hand.changes.push(Change {
+                at: SECOND,
+                key: ".metadata/n.json".to_owned(),
+                by: ProcessId(0),
+                sent: SECOND,
+                kind: ChangeKind::Put { body: r#"{ "log": ["old"] }"#.into(), stamp: stamp(1), condition: Condition::Absent },
+            });
+            hand.rollup.state = Model::read(&json!({"log": ["old"]})).expect("an object");
+            hand.rollup.mark = (Stamp::ZERO.as_nanos(), String::new());
+            hand.segment(10, 1, 26);
+            if !folds_at_once {
+                let text = hand.rollup.state.text();
+                hand.rollup_of(48, &text);
+            }
+            hand
+        };
+        let mut good = before(false);
+        let mut lost = before(false);
+        let mut unseeded = before(true);
+        good.fold_over(50, &[(10, 1)], r#"{"log":["old",1]}"#);
+        lost.fold_over(50, &[(10, 1)], r#"{"log":[1]}"#);
+        unseeded.fold_over(50, &[(10, 1)], r#"{"log":["old",1]}"#);
+        assert_eq!(good.promises(), [""; 0]);
+        assert_eq!(lost.promises(), ["P4"]);
+        assert_eq!(unseeded.promises(), ["P7"]);
+    }
+
+    #[test]
+    fn a_fold_that_passes_an_unreadable_segment_is_found() {
+        let mut hand = Hand::default();
+        hand.put(9, &name(7), json!({"ops": [{"op": "SetTTL", "Key": "x"}]}), Condition::Absent);
+        hand.segment(10, 1, 26);
+        assert_eq!(hand.promises(), [""; 0]);
+        hand.fold(50, &[(10, 1)]);
+        assert_eq!(hand.promises(), ["P7"]);
+    }
+
+    #[test]
+    fn an_unreadable_segment_is_skipped_and_only_moved_aside() {
+        let bad = json!({"format": 2, "ops": [op(7)]});
+        let mut hand = Hand::default();
+        hand.segment(8, 1, 26);
+        hand.put(9, &name(7), bad.clone(), Condition::Absent);
+        hand.segment(10, 2, 26);
+        let audit = audit(&hand.changes, "n", CONSTANTS);
+        assert_eq!((audit.state.log(), audit.tail), (vec![1, 2], 1));
+        assert_eq!(audit.unreadable.into_iter().collect::<Vec<_>>(), [name(7)]);
+
+        hand.change(20, &name(7), ChangeKind::Deleted);
+        assert_eq!(hand.promises(), [""; 0], "by whoever wrote it");
+        hand.changes.last_mut().expect("a change").by = ProcessId(9);
+        assert_eq!(hand.promises(), ["P7"]);
+        let kind = ChangeKind::Put { body: bad.to_string().into(), stamp: stamp(15), condition: Condition::Absent };
+        let copy = Change { at: 15 * SECOND, key: format!(".metadata/.quarantine/n/{}", name(7)), by: ProcessId(9), sent: 0, kind };
+        hand.changes.insert(3, copy);
+        assert_eq!(hand.promises(), [""; 0]);
     }
 }

@@ -1,13 +1,13 @@
 //! What clients did and saw, in the order in which it happened: the only thing, besides the bucket itself, that the checker
 //! looks at.
 
-use super::model::BatchId;
+use super::model::{BatchId, Model};
 use super::world::Time;
 use foldhash::fast::FixedState;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A replica from its start to its end: one that is started anew is another.
 pub type ReplicaId = u32;
@@ -22,6 +22,10 @@ pub type StateId = usize;
 pub struct History {
     pub events: Vec<Event>,
     pub batches: Vec<Batch>,
+    /// The states of namespaces from before the journal, as far as they are JSON objects.
+    pub legacy: BTreeMap<String, Model>,
+    /// Namespaces in which nobody is at the end who may write: an unreadable segment keeps the fleet out.
+    pub unattended: BTreeSet<String>,
     pub states: Vec<String>,
     known: HashMap<String, StateId, FixedState>,
     facts: Vec<Option<Facts>>,
@@ -69,6 +73,38 @@ pub enum What {
         namespace: String,
     },
     FlushEnded(u64),
+    /// A replica begins to open a namespace, for the first time.
+    OpenBegan {
+        open: u64,
+    },
+    /// It has, and would not have with an unreadable segment in it.
+    Opened {
+        open: u64,
+        namespace: String,
+    },
+    /// A segment that cannot be read lies in the bucket from now on.
+    Spoiled {
+        namespace: String,
+        segment: String,
+    },
+    /// It is gone.
+    Healed {
+        namespace: String,
+        segment: String,
+    },
+    /// A call failed because of an unreadable segment.
+    ToldUnreadable {
+        namespace: String,
+        segment: String,
+        is_in_status: bool,
+    },
+    /// A figure of a replica, and the most that it may be.
+    Figure {
+        replica: ReplicaId,
+        name: &'static str,
+        is: u64,
+        most: u64,
+    },
     /// A query was answered.
     View(View),
     /// The replica crashed or was closed. Nobody sees anything through it any more.

@@ -19,4 +19,6 @@ pub mod shrink;
 pub mod store;
 #[cfg(test)]
 mod store_tests;
+pub mod unreadable;
+pub mod variety;
 pub mod world;

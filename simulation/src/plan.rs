@@ -4,6 +4,7 @@ use super::dice::Dice;
 use super::faults::Faults;
 use super::folds::Constants;
 use super::store::Character;
+use super::variety::Variety;
 use super::world::{MILLISECOND, SECOND, Scheduling, Time};
 use opjournal::config::{Compaction, Settings};
 use std::time::Duration;
@@ -52,7 +53,9 @@ impl Profile {
 pub struct Plan {
     pub seed: u64,
     pub profile: Profile,
+    /// What the whole fleet is given, but for `variety.unlike`.
     pub settings: Settings,
+    pub variety: Variety,
     /// F, from which D and S follow.
     pub fold_age: Time,
     pub scheduling: Scheduling,
@@ -106,7 +109,7 @@ impl Plan {
             1 => dice.within(SECOND..4 * SECOND),
             _ => dice.within(SECOND..15 * SECOND),
         };
-        let settings = Settings {
+        let mut settings = Settings {
             sync_interval: Duration::from_nanos(sync_interval),
             commit_interval: Duration::from_millis(*dice.pick(&[0, 0, 0, 200, 1500])),
             compaction: Compaction { segment_threshold: dice.within(2..9) as usize, age_threshold: Duration::from_nanos(age_threshold) },
@@ -129,23 +132,34 @@ impl Plan {
             clocks_mean: *dice.pick(&[0, 20 * SECOND, 100 * SECOND]),
         };
         let names: &[&[&str]] = &[&["alpha"], &["alpha"], &[""], &["alpha", "b-2"], &["", "alpha"]];
+        let replicas = dice.within(2..5) as usize;
+        let namespaces: Vec<String> = dice.pick(names).iter().map(|name| (*name).to_owned()).collect();
+        let clients = dice.within(1..3);
+        let think = *dice.pick(&[100 * MILLISECOND, 500 * MILLISECOND, 2 * SECOND]);
+        let (burst, batches, payload) = (*dice.pick(&[1, 1, 3, 6]), *dice.pick(&[60, 150, 300]), *dice.pick(&[4, 4, 800, 4000]));
+        let active = aged * dice.within(4..10);
+        let variety = match profile {
+            Profile::Fleet => Variety::draw(seed, &mut settings, replicas, &namespaces, active),
+            _ => Variety::default(),
+        };
         Plan {
             seed,
             profile,
             settings,
+            variety,
             fold_age,
             scheduling,
             character,
             faults,
             chaos,
-            replicas: dice.within(2..5) as usize,
-            namespaces: dice.pick(names).iter().map(|name| (*name).to_owned()).collect(),
-            clients: dice.within(1..3),
-            think: *dice.pick(&[100 * MILLISECOND, 500 * MILLISECOND, 2 * SECOND]),
-            burst: *dice.pick(&[1, 1, 3, 6]),
-            batches: *dice.pick(&[60, 150, 300]),
-            payload: *dice.pick(&[4, 4, 800, 4000]),
-            active: aged * dice.within(4..10),
+            replicas,
+            namespaces,
+            clients,
+            think,
+            burst,
+            batches,
+            payload,
+            active,
         }
     }
 
@@ -153,12 +167,27 @@ impl Plan {
         Constants { fold_age: self.fold_age, skew: self.fold_age / 15 }
     }
 
-    pub fn sync_interval(&self) -> Time {
-        self.settings.sync_interval.as_nanos() as Time
+    /// What the replica in a place is given.
+    pub fn settings_of(&self, place: usize) -> Settings {
+        self.variety.unlike.get(place).map_or_else(|| self.settings.clone(), |unlike| unlike.settings(&self.settings))
     }
 
-    /// How old a segment must be before this fleet folds it.
+    /// The greatest of the fleet, as bounds have to use.
+    fn greatest<T: Ord>(&self, of: impl Fn(&Settings) -> T) -> Option<T> {
+        (0..self.replicas).map(|place| of(&self.settings_of(place))).max()
+    }
+
+    pub fn sync_interval(&self) -> Time {
+        self.greatest(|settings| settings.sync_interval.as_nanos() as Time).unwrap_or(0)
+    }
+
+    pub fn segment_threshold(&self) -> usize {
+        self.greatest(|settings| settings.compaction.segment_threshold).unwrap_or(0)
+    }
+
+    /// How old a segment must be before all of this fleet fold it.
     pub fn aged_after(&self) -> Time {
-        self.fold_age.max(2 * self.sync_interval())
+        let age_threshold = self.greatest(|settings| settings.compaction.age_threshold.as_nanos() as Time).unwrap_or(0);
+        self.fold_age.max(2 * self.sync_interval()).max(age_threshold)
     }
 }

@@ -108,8 +108,16 @@ fn judge(plan: &Plan, history: &History, bucket: &Bucket, counts: &mut Counts, l
                 _ => {}
             }
         }
-        if is_complete {
-            if audit.tail > plan.settings.compaction.segment_threshold {
+        let spoiled = history.events.iter().filter_map(|event| match &event.what {
+            What::Spoiled { namespace, segment } if namespace == name => Some(segment.clone()),
+            _ => None,
+        });
+        if let Some(segment) = audit.unreadable.difference(&spoiled.collect()).next() {
+            let what = format!("{segment} of {name:?} was written by a replica and cannot be read");
+            violations.push(Violation { at: lasted, promise: "the format", what });
+        }
+        if is_complete && !history.unattended.contains(name) {
+            if audit.tail > plan.segment_threshold() {
                 violations.push(Violation {
                     at: lasted,
                     promise: "P9",

@@ -80,7 +80,11 @@ struct Inner {
     faults: Faults,
     injector: Injector,
     weather: Weather,
+    /// By the prefix of a namespace: how many segments lie there, and the most that ever did.
+    segments: BTreeMap<String, (u64, u64)>,
     cut_off: BTreeSet<ProcessId>,
+    /// Processes that have credentials to read only.
+    read_only: BTreeSet<ProcessId>,
     history: Vec<Change>,
     counts: Counts,
     breaches: Vec<String>,
@@ -140,7 +144,9 @@ impl Bucket {
                 faults: Faults::default(),
                 injector: Injector::default(),
                 weather: Weather::Fair,
+                segments: BTreeMap::new(),
                 cut_off: BTreeSet::new(),
+                read_only: BTreeSet::new(),
                 history: Vec::new(),
                 counts: Counts::default(),
                 breaches: Vec::new(),
@@ -203,6 +209,32 @@ impl Bucket {
         }
     }
 
+    /// Puts an object there at once, past the network: what `by` wrote from elsewhere.
+    pub fn place(&self, by: ProcessId, key: &str, body: Bytes) {
+        let placed = self.commit((by, self.0.world.now()), 0, key, body, &Condition::Absent, None);
+        debug_assert!(placed.is_ok(), "{key} was there already");
+    }
+
+    /// Deletes an object at once, past the network.
+    pub fn take_away(&self, by: ProcessId, key: &str) {
+        self.remove(by, self.0.world.now(), key.to_owned());
+    }
+
+    /// What lies under a key now.
+    pub fn holds(&self, key: &str) -> Option<Bytes> {
+        self.inner().objects.get(key).map(|stored| stored.body.clone())
+    }
+
+    /// The most segments of a namespace that lay there at one time.
+    pub fn most_segments(&self, namespace: &str) -> u64 {
+        self.inner().segments.get(&prefix_of(namespace)).map_or(0, |(_, most)| *most)
+    }
+
+    /// From now on a write by `process` is a breach of what it was told.
+    pub fn forbid_writes(&self, process: ProcessId) {
+        self.inner().read_only.insert(process);
+    }
+
     pub fn set_interference(&self, interference: Option<Interference>) {
         self.inner().interference = interference;
     }
@@ -249,6 +281,9 @@ impl Bucket {
     /// Sends one request, once.
     async fn send(&self, process: &Process, request: Request) -> Result<Answer, Failure> {
         let (world, id) = (&self.0.world, process.id());
+        if request.changes() && self.inner().read_only.contains(&id) {
+            self.inner().breaches.push(format!("{}, which may only read, sends {}", process.name(), request.describe()));
+        }
         let interference = self.inner().interference.clone();
         if let Some(interference) = &interference {
             interference(id, Step::Sending);
@@ -458,7 +493,9 @@ impl Bucket {
         let etag = ETag(format!("\"{}\"", hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()));
         let stamp = stamp.unwrap_or_else(|| inner.stamp(&self.0.character, node, now));
         let stored = Stored { body: body.clone(), etag: etag.clone(), stamp };
-        inner.objects.insert(key.to_owned(), stored);
+        if inner.objects.insert(key.to_owned(), stored).is_none() {
+            inner.count_segment(key, true);
+        }
         let kind = ChangeKind::Put { body, stamp, condition: condition.clone() };
         inner.history.push(Change { at: now, key: key.to_owned(), by, sent, kind });
         self.0.world.mix(now ^ stamp as u64);
@@ -469,6 +506,7 @@ impl Bucket {
     fn remove(&self, by: ProcessId, sent: Time, key: String) {
         let mut inner = self.inner();
         if inner.objects.remove(&key).is_some() {
+            inner.count_segment(&key, false);
             let at = self.0.world.now();
             self.0.world.mix(at);
             self.note(|| format!("store: {key} is gone"));
@@ -537,6 +575,13 @@ impl Inner {
 
     fn clock(&self, skewed: bool, node: usize, now: Time) -> i128 {
         EPOCH + i128::from(now) + if skewed { self.nodes[node].offset } else { 0 }
+    }
+
+    fn count_segment(&mut self, key: &str, comes: bool) {
+        let Some((prefix, _)) = key.rsplit_once('/').filter(|(_, name)| name.starts_with("segment-")) else { return };
+        let (now, most) = self.segments.entry(format!("{prefix}/")).or_default();
+        *now = if comes { *now + 1 } else { now.saturating_sub(1) };
+        *most = (*most).max(*now);
     }
 
     fn date(&self, node: usize, now: Time) -> Stamp {
@@ -653,6 +698,10 @@ impl Store for Client {
 }
 
 impl Request {
+    fn changes(&self) -> bool {
+        matches!(self, Request::Put { .. } | Request::Delete { .. })
+    }
+
     fn describe(&self) -> String {
         match self {
             Request::Put { key, body, condition } => format!("PUT {key} ({} bytes, {condition:?})", body.len()),
@@ -677,6 +726,11 @@ impl Answer {
             Answer::Delete(_) => "done".to_owned(),
         }
     }
+}
+
+/// Where the objects of a namespace lie.
+pub fn prefix_of(namespace: &str) -> String {
+    if namespace.is_empty() { ".metadata/.root/".to_owned() } else { format!(".metadata/{namespace}/") }
 }
 
 /// Seconds since the world began, for the trace.

@@ -355,6 +355,7 @@ impl Core {
             "overlay_entries": memory.state().overlay_len(),
             "tail": memory.listed().len(),
             "own": memory.own_count(),
+            "bodies": memory.body_count(),
             "open_segment": memory.open_segment().map(|open| open.key.as_str()),
             "unreadable": memory.unreadable().map(|segment| segment.key.as_str()).collect::<Vec<_>>(),
             "rollup_behind": memory.is_rollup_behind(),

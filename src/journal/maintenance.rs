@@ -113,15 +113,6 @@ async fn fold(core: &Arc<Core>, plan: Plan) -> Result<bool, Error> {
         reached("fold lost: a tick brought another rollup");
         return Ok(false);
     }
-    // A rollup over the limit could not be read again.
-    let limit = core.replica.settings.limits.state_bytes;
-    let too_large = |size: usize| {
-        let message = format!("the rollup would be {size} bytes long, over limits.state_bytes; nothing is folded any more");
-        Error::new(Status::TooLarge, message).with("object", core.places.rollup.clone())
-    };
-    if core.memory().state().canonical_len() > limit {
-        return Err(too_large(core.memory().state().canonical_len()));
-    }
     // The legacy state is pinned down before anything is folded onto it; who loses that race adopts the winner's.
     let onto = match plan.onto.clone() {
         None if held.state.canonical_len() > 2 => match seed(core, &held).await? {
@@ -151,8 +142,10 @@ async fn fold(core: &Arc<Core>, plan: Plan) -> Result<bool, Error> {
     let (state, head, Some(body), begins_chain) = folded else {
         return Err(Error::new(Status::Internal, "a fold made a rollup without proof"));
     };
-    if body.len() > limit {
-        return Err(too_large(body.len()));
+    // A larger one could not be read again.
+    if body.len() > rollup::most_bytes(&core.replica.settings.limits) {
+        let message = format!("the rollup would be {} bytes long, too far over limits.state_bytes; nothing is folded any more", body.len());
+        return Err(Error::new(Status::TooLarge, message).with("object", core.places.rollup.clone()));
     }
     if begins_chain {
         reached("chain begins anew");

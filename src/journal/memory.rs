@@ -197,6 +197,11 @@ impl Memory {
         self.own.len()
     }
 
+    /// How many segments are held in memory, of those that are listed, own or open.
+    pub fn body_count(&self) -> usize {
+        self.bodies.len()
+    }
+
     /// Keeps a fetched body.
     pub fn keep_body(&mut self, segment: Arc<Segment>) {
         self.bodies.insert(segment.key.clone(), segment);

@@ -2,6 +2,7 @@
 
 use super::key::SegmentKey;
 use super::segment::{Place, Segment};
+use crate::config::Limits;
 use crate::error::shortened;
 use crate::json;
 use crate::ops::MOST_FOLDED;
@@ -15,6 +16,12 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use uuid::Uuid;
+
+/// A rollup of at most so many bytes is written, and read. A proof stands beside the state; and several replicas that write at once,
+/// each within `limits.state_bytes`, may pass it together: then nobody can write any more, and folds still have to go on.
+pub fn most_bytes(limits: &Limits) -> usize {
+    limits.state_bytes + (16 << 20)
+}
 
 /// The newest format of objects that this library reads.
 const FORMAT: u64 = 1;

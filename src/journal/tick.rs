@@ -286,7 +286,7 @@ async fn advance(core: &Arc<Core>, listing: &Listing, etag: ETag, head: Head, st
 async fn found(core: &Arc<Core>, listing: &Listing, etag: ETag, body: Bytes) -> Result<News, Error> {
     let read_at = core.replica.requests.now();
     let limits = &core.replica.settings.limits;
-    if body.len() > limits.state_bytes + (16 << 20) {
+    if body.len() > rollup::most_bytes(limits) {
         let reason = format!("it is {} bytes long, over the limit of {} bytes (limits.state_bytes)", body.len(), limits.state_bytes);
         return Err(unreadable(&core.places.rollup, &reason));
     }

@@ -3,7 +3,9 @@
 use super::{Fleet, Handle};
 use crate::history::{Ending, Settlement, View, What};
 use crate::model::{BatchId, draw_batch};
-use crate::world::SECOND;
+use crate::variety::is_too_large;
+use crate::world::{MILLISECOND, SECOND};
+use opjournal::config::Limits;
 use opjournal::environment::Environment;
 use opjournal::time::Stamp;
 use opjournal::{Error, Outcome, Status};
@@ -11,16 +13,30 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+/// What a flush is called, in the list of what somebody waits for, that another follows at once.
+pub(super) const ENDLESS: &str = "endless flush";
+
 impl Fleet {
     pub(super) async fn client(&self, handle: Handle) {
-        while self.is_active() {
+        while self.is_active() && !handle.is_over() {
             let (kind, pause) = handle.dice(|dice| (dice.within(0..10), dice.around(self.0.plan.think)));
             match kind {
                 0..5 => self.write_some(&handle).await,
                 5..8 => self.look(&handle, None),
-                8 => self.flush(&handle).await,
+                8 => self.flush(&handle, "flush").await,
                 _ => {}
             }
+            handle.process.pause(pause).await;
+        }
+    }
+
+    /// Flushes one after the other, also through the calm: neither ticks nor folds may starve.
+    pub(super) async fn flush_for_ever(&self, handle: Handle) {
+        self.inner().counts.add("fleet: endless flushes");
+        // No faster than this where the store is: what would starve does so as well, and the run comes to its end.
+        let pause = (SECOND / 10).saturating_sub(self.0.plan.character.latency).max(10 * MILLISECOND);
+        while !handle.is_over() {
+            self.flush(&handle, ENDLESS).await;
             handle.process.pause(pause).await;
         }
     }
@@ -43,7 +59,8 @@ impl Fleet {
 
     /// Submits one batch. The receiver ends once its outcome is known.
     fn write(&self, handle: &Handle) -> Option<tokio::sync::oneshot::Receiver<()>> {
-        let deadline = handle.deadline(8 * SECOND);
+        let habits = self.0.plan.variety.habits;
+        let deadline = handle.deadline(habits.patience);
         let id = {
             let (mut inner, payload) = (self.inner(), self.0.plan.payload);
             let draw = |id| handle.dice(|dice| draw_batch(dice, id, payload));
@@ -53,7 +70,7 @@ impl Fleet {
         let text = if let [op] = ops.as_slice() { op.to_string() } else { Value::Array(ops).to_string() };
         self.record(What::Submitted(id));
         // The caller's thread may take the first steps towards the store itself.
-        let helps = self.dice(|dice| dice.chance(0.5));
+        let helps = handle.dice(|dice| dice.chance(0.5));
         let submitted = if helps {
             handle.namespace.submit_here(text.as_bytes(), deadline)
         } else {
@@ -63,18 +80,22 @@ impl Fleet {
             Ok(write) => Arc::new(write),
             Err(error) => {
                 self.record(What::Refused(id));
-                self.expect("submit", &error, &[Status::Busy, Status::Closed]);
+                self.refused(handle, &text, &error);
                 if error.outcome != Outcome::None {
                     self.violate("P2", format!("batch {id} was refused with an unknown outcome"));
                 }
                 return None;
             }
         };
+        if handle.settings.read_only || is_too_large(&text, &handle.settings.limits) {
+            self.violate("limits", format!("batch {id} of {} bytes was taken in by replica {}", text.len(), handle.replica));
+        }
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let wait = self.wait(handle.replica, format!("batch {id}"));
-        if handle.dice(|dice| dice.chance(0.05)) {
+        if handle.dice(|dice| dice.chance(habits.cancels)) {
+            self.inner().counts.add("write: cancelled by its caller");
             let (write, process) = (write.clone(), handle.process.clone());
-            let pause = handle.dice(|dice| dice.around(SECOND));
+            let pause = handle.dice(|dice| dice.pick(&[0, 50 * MILLISECOND, SECOND, 8 * SECOND]).saturating_mul(dice.within(0..3) / 2 + 1));
             handle.process.spawn(
                 "canceller",
                 Box::pin(async move {
@@ -83,17 +104,44 @@ impl Fleet {
                 }),
             );
         }
+        let (drops, forgets, given) = handle.dice(|dice| (dice.chance(habits.drops), dice.chance(0.5), dice.around(SECOND)));
         let (fleet, handle) = (self.clone(), handle.clone());
         let process = handle.process.clone();
-        process.spawn(
+        process.clone().spawn(
             "writer",
             Box::pin(async move {
+                if drops {
+                    // Dropping the future neither withdraws the batch nor loses it.
+                    tokio::select! {
+                        biased;
+                        _ = write.outcome() => {}
+                        () = process.pause(given) => fleet.inner().counts.add("write: future dropped"),
+                    }
+                    if forgets {
+                        return fleet.waited(wait);
+                    }
+                }
                 let outcome = write.outcome().await;
                 fleet.waited(wait);
                 fleet.ended(&handle, id, outcome.map(|applied| applied.segment), sender).await;
             }),
         );
         Some(receiver)
+    }
+
+    /// What is refused is refused for a reason that this replica has.
+    fn refused(&self, handle: &Handle, text: &str, error: &Error) {
+        let limits = &handle.settings.limits;
+        let expected = match error.status {
+            Status::ReadOnly => handle.settings.read_only,
+            Status::TooLarge => is_too_large(text, limits) || limits.state_bytes < Limits::default().state_bytes,
+            Status::Busy => limits.waiting_bytes < Limits::default().waiting_bytes,
+            _ => true,
+        };
+        if !expected {
+            self.violate("statuses that fit", format!("submit fails with {error}"));
+        }
+        self.expect("submit", error, &[Status::Busy, Status::Closed, Status::ReadOnly, Status::TooLarge]);
     }
 
     async fn ended(&self, handle: &Handle, id: BatchId, outcome: Result<String, Error>, sender: tokio::sync::oneshot::Sender<()>) {
@@ -151,14 +199,14 @@ impl Fleet {
         self.waited(wait);
     }
 
-    async fn flush(&self, handle: &Handle) {
+    async fn flush(&self, handle: &Handle, name: &str) {
         let flush = {
             let mut inner = self.inner();
             inner.flushes += 1;
             inner.flushes
         };
         let deadline = handle.deadline(10 * SECOND);
-        let wait = self.wait(handle.replica, format!("flush {flush}"));
+        let wait = self.wait(handle.replica, format!("{name} {flush}"));
         self.record(What::FlushBegan { flush, namespace: handle.name.clone() });
         let flushed = handle.namespace.flush(deadline).await;
         self.waited(wait);
@@ -168,7 +216,41 @@ impl Fleet {
                 self.inner().counts.add("answer: flush OK");
                 self.look(handle, Some(flush));
             }
+            Err(error) if error.status == Status::Unreadable => {
+                let status = &handle.journal.stats()["namespaces"][&handle.name]["unreadable"];
+                let names = |segment: &str| status.as_array().is_some_and(|all| all.iter().any(|one| one == segment));
+                self.told_unreadable("flush", &handle.name, &error, names);
+                self.look(handle, None);
+            }
             Err(error) => self.expect("flush", &error, &[Status::Unavailable, Status::TimedOut, Status::Closed]),
+        }
+    }
+
+    /// A call failed because of an unreadable segment, which `is_in_status` or is not.
+    pub(super) fn told_unreadable(&self, call: &str, namespace: &str, error: &Error, is_in_status: impl Fn(&str) -> bool) {
+        let segment = error.details.get("segment").and_then(Value::as_str).unwrap_or_default().to_owned();
+        self.expect(call, error, &[Status::Unreadable]);
+        let is_in_status = is_in_status(&segment);
+        self.record(What::ToldUnreadable { namespace: namespace.to_owned(), segment, is_in_status });
+    }
+
+    /// Holds what a replica keeps in memory to its bounds.
+    fn weigh(&self, handle: &Handle) {
+        let stats = handle.journal.stats();
+        let figures = &stats["namespaces"][&handle.name];
+        // Closed, or not there yet.
+        let Some(waiting) = figures["waiting_bytes"].as_u64() else { return };
+        let figure = |name: &str| figures[name].as_u64().unwrap_or(u64::MAX);
+        let limits = &handle.settings.limits;
+        // An empty line takes any batch in, and each counts 256 bytes beside its ops.
+        let longest = limits.batch_bytes.min(limits.segment_bytes) + 256;
+        let bounds = [
+            ("waiting_bytes", waiting, limits.waiting_bytes.max(longest) as u64),
+            // Those of a LIST that is being joined come beside what is held.
+            ("bodies", figure("bodies"), figure("tail") + figure("own") + 1 + self.0.bucket.most_segments(&handle.name)),
+        ];
+        for (name, is, most) in bounds {
+            self.record(What::Figure { replica: handle.replica, name, is, most });
         }
     }
 
@@ -180,7 +262,15 @@ impl Fleet {
             return self.expect("query", &error, &[Status::Closed]);
         }
         match self.read_view(handle, &answer, after_flush) {
-            Ok(view) => self.record(What::View(view)),
+            Ok(view) => {
+                if after_flush.is_some() {
+                    self.note_healed();
+                }
+                self.record(What::View(view));
+                if handle.dice(|dice| dice.chance(0.05)) {
+                    self.weigh(handle);
+                }
+            }
             Err(what) => self.violate("queries", format!("replica {}: {what}: {}", handle.replica, String::from_utf8_lossy(&answer))),
         }
     }

@@ -1,9 +1,10 @@
 //! The end of a run: the faults are over, and the fleet has to keep what it promises from then on.
 
 use super::Fleet;
+use super::clients::ENDLESS;
 use crate::faults::{Counts, Weather};
 use crate::history::{ReplicaId, What};
-use crate::world::SECOND;
+use crate::world::{Process, SECOND};
 use opjournal::Journal;
 use opjournal::environment::Environment;
 use serde_json::Value;
@@ -32,11 +33,10 @@ impl Fleet {
         // A write may be open for as long as it takes to be void, and another be waiting behind it.
         let interval = plan.sync_interval();
         let patience = self.now() + 8 * plan.fold_age + 10 * interval + 120 * SECOND;
-        while self.now() < patience && !self.inner().waiting.is_empty() {
+        while self.now() < patience && !self.waited_for().is_empty() {
             outside.pause(SECOND / 4).await;
         }
-        let left: Vec<(ReplicaId, String)> = self.inner().waiting.values().cloned().collect();
-        for (replica, what) in left {
+        for (replica, what) in self.waited_for() {
             self.record(What::Waiting { replica, what });
         }
         self.record(What::Calm);
@@ -49,36 +49,48 @@ impl Fleet {
 
         for place in 0..plan.replicas {
             let stands = self.place(place);
-            let Some(journal) = stands.journal else { continue };
-            self.note_stats(&journal);
-            let fleet = self.clone();
-            let process = stands.process.clone();
-            stands.process.spawn(
-                "closes",
-                Box::pin(async move {
-                    let deadline = Some(process.after(10 * SECOND));
-                    match journal.close(deadline).await {
-                        Ok(closed) if closed.unknown.is_empty() => fleet.inner().counts.add("fleet: closed at the end"),
-                        Ok(closed) => fleet.violate("P3", format!("an idle replica closes with open outcomes: {:?}", closed.unknown)),
-                        Err(error) => fleet.violate("close", format!("an idle replica does not close: {error}")),
-                    }
-                }),
-            );
+            for journal in stands.tenants.into_iter().filter_map(|tenant| tenant.journal) {
+                self.note_stats(&journal);
+                let fleet = self.clone();
+                let process = stands.process.clone();
+                stands.process.spawn("closes", Box::pin(async move { fleet.close_idle(&process, journal).await }));
+            }
         }
         outside.pause(11 * SECOND).await;
         self.inner().is_done = true;
+    }
+
+    /// What somebody waits for, but for flushes without end.
+    fn waited_for(&self) -> Vec<(ReplicaId, String)> {
+        self.inner().waiting.values().filter(|(_, what)| !what.starts_with(ENDLESS)).cloned().collect()
+    }
+
+    async fn close_idle(&self, process: &Process, journal: Journal) {
+        match journal.close(Some(process.after(10 * SECOND))).await {
+            Ok(closed) if closed.unknown.is_empty() => self.inner().counts.add("fleet: closed at the end"),
+            Ok(closed) => self.violate("P3", format!("an idle replica closes with open outcomes: {:?}", closed.unknown)),
+            Err(error) => self.violate("close", format!("an idle replica does not close: {error}")),
+        }
     }
 
     /// Every replica is there and holds the same state of each namespace.
     pub(super) fn agree(&self, promise: &'static str, is_final: bool) {
         for name in &self.0.plan.namespaces {
             let mut first: Option<(ReplicaId, String)> = None;
-            for place in 0..self.0.plan.replicas {
-                let stands = self.place(place);
+            let is_spoiled = self.is_spoiled(name);
+            let tenants =
+                (0..self.0.plan.replicas).flat_map(|place| self.place(place).tenants.into_iter().map(move |tenant| (place, tenant)));
+            let mut is_attended = false;
+            for (place, stands) in tenants {
                 let Some(handle) = stands.handles.get(name) else {
+                    if is_spoiled && !self.0.plan.settings_of(place).allow_degraded {
+                        self.inner().counts.add("fleet: kept out by an unreadable segment");
+                        continue;
+                    }
                     self.violate("P9", format!("replica {} has not opened namespace {name:?}", stands.replica));
                     continue;
                 };
+                is_attended |= !handle.settings.read_only;
                 let mut answer = Vec::new();
                 if let Err(error) = handle.namespace.query(br#"{"op":"State"}"#, &mut answer) {
                     self.violate("queries", format!("replica {} at the end: {error}", stands.replica));
@@ -99,6 +111,9 @@ impl Fleet {
                 } else {
                     first = Some((stands.replica, text));
                 }
+            }
+            if !is_attended {
+                self.inner().history.unattended.insert(name.clone());
             }
         }
     }

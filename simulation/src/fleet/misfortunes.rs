@@ -1,6 +1,6 @@
 //! What happens to replicas, and to the store as a whole.
 
-use super::Fleet;
+use super::{Fleet, Tenant};
 use crate::faults::{Fault, Weather};
 use crate::history::{ReplicaId, What};
 use crate::store::Step;
@@ -13,19 +13,24 @@ impl Fleet {
         let gone = {
             let mut inner = self.inner();
             let stands = &mut inner.places[place];
-            if stands.replica != replica || !self.0.world.is_alive(stands.process.id()) {
+            let runs_here = stands.tenants.iter().any(|tenant| tenant.replica == replica);
+            if !runs_here || !self.0.world.is_alive(stands.process.id()) {
                 return;
             }
             let gone = stands.clone();
-            stands.handles.clear();
-            stands.journal = None;
+            for tenant in &mut stands.tenants {
+                tenant.handles.clear();
+                tenant.journal = None;
+            }
             gone
         };
         // Dropped after the crash: an engine that is gone runs no code any more, not even that of its handles.
         self.0.world.crash(gone.process.id());
+        for Tenant { replica, .. } in &gone.tenants {
+            self.inner().waiting.retain(|_, (other, _)| other != replica);
+            self.record(What::ReplicaEnded(*replica));
+        }
         drop(gone);
-        self.inner().waiting.retain(|_, (other, _)| *other != replica);
-        self.record(What::ReplicaEnded(replica));
         let fleet = self.clone();
         self.0.world.at(self.now() + pause, move || fleet.start_replica(place));
     }
@@ -77,7 +82,7 @@ impl Fleet {
                 .iter()
                 .enumerate()
                 .find(|(_, place)| place.process.id() == process)
-                .map(|(index, place)| (index, place.replica));
+                .and_then(|(index, place)| Some((index, place.tenants.first()?.replica)));
             if let Some((place, replica)) = stands {
                 let pause = self.dice(|dice| dice.around(2 * SECOND));
                 if !self.0.bucket.strikes(Fault::CrashAtRequest, || format!("replica {replica} at {step:?}")) {
@@ -106,6 +111,7 @@ impl Fleet {
             if !self.0.world.is_alive(stands.process.id()) {
                 continue;
             }
+            let Some(tenant) = stands.tenants.first().cloned() else { continue };
             let (kind, pause) = self.dice(|dice| (dice.within(0..10), dice.around(4 * SECOND)));
             match kind {
                 0..4 => {
@@ -113,16 +119,16 @@ impl Fleet {
                     self.freeze(stands.process.id(), duration);
                 }
                 4..7 => {
-                    if self.0.bucket.strikes(Fault::Crash, || format!("replica {}", stands.replica)) {
-                        self.end_replica(place, stands.replica, pause);
+                    if self.0.bucket.strikes(Fault::Crash, || format!("replica {}", tenant.replica)) {
+                        self.end_replica(place, tenant.replica, pause);
                     }
                 }
                 7 => {
                     let (fleet, process) = (self.clone(), stands.process.clone());
-                    if let Some(journal) = stands.journal {
+                    if let Some(journal) = tenant.journal {
                         process
                             .clone()
-                            .spawn("closes", Box::pin(async move { fleet.close(place, stands.replica, &process, journal, pause).await }));
+                            .spawn("closes", Box::pin(async move { fleet.close(place, tenant.replica, &process, journal, pause).await }));
                     }
                 }
                 _ => {

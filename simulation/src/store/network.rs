@@ -31,6 +31,7 @@ impl Inner {
         // Everything is drawn for every request, whatever comes of it: a fault that is left out shifts no stream.
         let there = dice.around(character.latency / 2).max(MICROSECOND);
         let back = dice.around(character.latency / 2).max(MICROSECOND);
+        let changes = request.changes();
         let hangs = dice.chance(0.5);
         let gives_up_after = dice.around(2 * SECOND);
         let (is_hung, is_lost) = (dice.chance(faults.hung), dice.chance(faults.lost_request));
@@ -44,7 +45,6 @@ impl Inner {
         let (is_slow, slow_by) = (dice.chance(faults.slow_answer), late(dice).min(60 * SECOND));
         let is_answer_lost = dice.chance(faults.lost_answer);
 
-        let changes = matches!(request, Request::Put { .. } | Request::Delete { .. });
         let lost = |message: &str| if hangs { Fate::Hangs } else { Fate::Fails(Failure::new(Kind::Unavailable, message)) };
         let hit = || format!("{}: {}", process.name(), request.describe());
         if self.cut_off.contains(&process.id()) {

@@ -1,6 +1,6 @@
 //! Folds and rollups: what is folded, followed, deleted, lost and put back.
 
-use super::stage::{NS, add, append, digest, n, play, settings};
+use super::stage::{NS, add, append, digest, n, play, settings, status};
 use opjournal::error::Status;
 use opjournal_simulation::store::Character;
 
@@ -72,5 +72,30 @@ fn a_legacy_object_is_read_and_pinned_when_there_is_something_to_fold() {
         assert!(stage.has(".metadata/ns/rollup.json").await);
         let b = stage.replica("b", settings()).await;
         assert_eq!(n(&b.open(NS).await), 47);
+    });
+}
+
+#[test]
+fn a_state_at_its_limit_is_folded_still() {
+    play(Character::plain(), |stage| async move {
+        let mut small = settings();
+        small.limits.state_bytes = 13_000;
+        let (a, b) = (stage.replica("a", small.clone()).await, stage.replica("b", small).await);
+        let (on_a, on_b) = (a.open(NS).await, b.open(NS).await);
+        // Both write within the limit, and pass it together.
+        for round in 0..3 {
+            append(&on_a, round).await;
+            append(&on_b, round).await;
+        }
+        append(&on_a, 3).await;
+        append(&on_b, 3).await;
+        on_a.flush(None).await.expect("flushed");
+        assert!(a.figure("namespaces.ns.state_bytes") > 13_000);
+        assert_eq!(status(add(&on_a, 1).await), Status::TooLarge);
+        stage.pause(40).await;
+        assert_eq!(a.figure("namespaces.ns.folds") + b.figure("namespaces.ns.folds"), 1);
+        assert_eq!(stage.segments().await, Vec::<String>::new());
+        let c = stage.replica("c", settings()).await;
+        assert_eq!(digest(&c.open(NS).await), digest(&on_b));
     });
 }
