@@ -100,6 +100,11 @@ pub const GROUPS: &[Group] = &[
         prefix: "reached: ",
         entries: &[
             "rollup left unread",
+            "legacy object read",
+            "legacy object is no JSON object",
+            "legacy object taken over",
+            "legacy object taken over by another",
+            "unreadable segment",
             "rollup downloaded",
             "rollup downloaded after its head",
             "rollup replaced between two reads",
