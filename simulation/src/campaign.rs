@@ -321,9 +321,9 @@ impl<'a> Teller<'a> {
 /// Prints everything that was counted, and what never happened. The last lines are one `ok` or `not ok` for each of the things that
 /// a campaign proves; returns whether all are `ok`.
 pub fn conclude(progress: &Progress, out: &mut dyn Write) -> std::io::Result<bool> {
-    let declared: Vec<(&str, String)> = coverage::all().collect();
+    let declared: Vec<(&str, u64, String)> = coverage::all().collect();
     let mut title = "";
-    for (group, name) in &declared {
+    for (group, _, name) in &declared {
         if *group != title {
             writeln!(out, "{group}")?;
             title = group;
@@ -331,7 +331,7 @@ pub fn conclude(progress: &Progress, out: &mut dyn Write) -> std::io::Result<boo
         writeln!(out, "{:>12}  {name}", progress.counts.of(name))?;
     }
     writeln!(out, "other counts")?;
-    for (name, count) in progress.counts.0.iter().filter(|(name, _)| !declared.iter().any(|(_, other)| other == *name)) {
+    for (name, count) in progress.counts.0.iter().filter(|(name, _)| !declared.iter().any(|(_, _, other)| other == *name)) {
         writeln!(out, "{count:>12}  {name}")?;
     }
     let seeds = progress.seeds();
@@ -339,7 +339,7 @@ pub fn conclude(progress: &Progress, out: &mut dyn Write) -> std::io::Result<boo
 
     let is_unbroken = progress.failed.iter().all(|failed| failed.promise == "a seed decides everything");
     let is_deterministic = progress.failed.iter().all(|failed| failed.promise != "a seed decides everything");
-    let missing = if seeds >= coverage::SEEDS { coverage::missing(&progress.counts) } else { Vec::new() };
+    let missing = coverage::missing(&progress.counts, seeds);
     let undeclared = coverage::undeclared(&progress.counts);
     for failed in &progress.failed {
         writeln!(out, "seed {} breaks {}: {}", failed.seed, failed.promise, failed.what)?;
@@ -356,8 +356,9 @@ pub fn conclude(progress: &Progress, out: &mut dyn Write) -> std::io::Result<boo
     {
         writeln!(out, "{} {what}", if is_ok { "ok" } else { "not ok" })?;
     }
-    if seeds < coverage::SEEDS {
-        writeln!(out, "(what never happened is judged from {} seeds on)", coverage::SEEDS)?;
+    let unjudged = declared.iter().filter(|(_, least, name)| seeds < *least && progress.counts.of(name) == 0).count();
+    if unjudged > 0 {
+        writeln!(out, "({unjudged} things never happened that are asked for only after more seeds)")?;
     }
     Ok(is_unbroken && is_deterministic && is_covered)
 }
@@ -409,7 +410,7 @@ mod tests {
     #[test]
     fn a_campaign_that_never_met_something_fails_once_it_had_enough_seeds() {
         let mut progress = Progress::default();
-        coverage::all().for_each(|(_, name)| progress.counts.add(&name));
+        coverage::all().for_each(|(_, _, name)| progress.counts.add(&name));
         progress.done = vec![0..coverage::SEEDS];
         assert!(conclude(&progress, &mut std::io::sink()).expect("written"));
         progress.counts.0.remove("seen: void segment");
