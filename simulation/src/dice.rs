@@ -15,24 +15,25 @@ impl Dice {
         Dice(Xoshiro256PlusPlus::seed_from_u64(mixed))
     }
 
-    pub fn draw(&mut self) -> u64 {
+    #[expect(clippy::should_implement_trait, reason = "a stream of numbers that never ends is no use as an iterator")]
+    pub fn next(&mut self) -> u64 {
         self.0.next_u64()
     }
 
     /// A number of `range`, all equally likely (as far as 64 bits allow); its start where the range is empty.
     pub fn within(&mut self, range: Range<u64>) -> u64 {
         let width = range.end.saturating_sub(range.start);
-        if width == 0 { range.start } else { range.start + self.draw() % width }
+        if width == 0 { range.start } else { range.start + self.next() % width }
     }
 
     /// True with this probability. A probability of zero draws as well, so that rates do not shift the stream.
     pub fn chance(&mut self, probability: f64) -> bool {
-        ((self.draw() >> 11) as f64 / (1_u64 << 53) as f64) < probability
+        ((self.next() >> 11) as f64 / (1_u64 << 53) as f64) < probability
     }
 
     /// A duration with this mean, most often short and sometimes long (exponential, cut at eight times the mean).
     pub fn around(&mut self, mean: u64) -> u64 {
-        let unit = ((self.draw() >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
+        let unit = ((self.next() >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
         (-unit.ln() * mean as f64).min(mean as f64 * 8.0) as u64
     }
 
@@ -47,7 +48,7 @@ mod tests {
 
     #[test]
     fn a_stream_depends_on_its_seed_and_its_name_only() {
-        let draw = |seed, name| Dice::new(seed, name).draw();
+        let draw = |seed, name| Dice::new(seed, name).next();
         assert_eq!(draw(1, "store"), draw(1, "store"));
         assert_ne!(draw(1, "store"), draw(2, "store"));
         assert_ne!(draw(1, "store"), draw(1, "fleet"));

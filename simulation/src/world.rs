@@ -150,7 +150,7 @@ impl World {
         let origin = inner.dice.within(SECOND..1_000_000 * SECOND);
         let drift = inner.scheduling.drift_ppm;
         let rate = 1_000_000 - drift + inner.dice.within(0..2 * drift + 1);
-        let dice = Mutex::new(Dice::new(inner.dice.draw(), "process"));
+        let dice = Mutex::new(Dice::new(inner.dice.next(), "process"));
         Arc::new(Process { world: self.clone(), id, name, origin, started: inner.now, rate, dice })
     }
 
@@ -503,7 +503,7 @@ impl Environment for Process {
     }
 
     fn random(&self) -> u64 {
-        self.dice.lock().expect("dice do not panic").draw()
+        self.dice.lock().expect("dice do not panic").next()
     }
 
     fn spawn(&self, name: &'static str, task: BoxFuture<'static, ()>) {
