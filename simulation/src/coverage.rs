@@ -155,6 +155,7 @@ pub const GROUPS: &[Group] = &[
         seeds: MANY_SEEDS,
         entries: &[
             "no young sample of store time",
+            "own acknowledged segment is void",
             "rollup replaced between two reads",
             "segment vanished in a tick",
             "LIST again: strays need one after the rollup",
