@@ -9,5 +9,6 @@ mod engine {
     mod peer;
     mod stage;
     mod sync;
+    mod tampering;
     mod write;
 }

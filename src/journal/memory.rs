@@ -401,13 +401,13 @@ impl Memory {
         }
         self.greatest = self.greatest.max(told);
         self.listed = listed;
+        let newly_behind = is_rollup_behind && !self.is_rollup_behind;
+        self.is_rollup_behind = is_rollup_behind;
         let void_own = self.settle_own(listing);
         let settled = self.settle_open(listing, timing);
         self.follow();
         self.last_list_began = Some(listing.began);
         self.last_list_ended = listing.ended;
-        let newly_behind = is_rollup_behind && !self.is_rollup_behind;
-        self.is_rollup_behind = is_rollup_behind;
         self.forget_bodies(None);
         let newly_unreadable = self.unreadable().map(|segment| segment.key.clone()).filter(|key| !were_unreadable.contains(key)).collect();
         Ok(Joined { settled, void_own, newly_unreadable, newly_behind })
@@ -443,7 +443,8 @@ impl Memory {
     fn settle_open(&mut self, listing: &Listing, timing: &Timing) -> Option<(Open, Verdict)> {
         let open = self.open.as_ref()?;
         let verdict = settle(open, &self.writer, listing, &self.rollup.head, timing);
-        if verdict == Verdict::Open {
+        // A rollup that is behind does not tell of everything that was folded: what it does not name may come back with the newer one.
+        if verdict == Verdict::Open || verdict != Verdict::Applied && self.is_rollup_behind {
             return None;
         }
         self.open.take().map(|open| (open, verdict))
