@@ -47,6 +47,10 @@ faults! {
     BodyStalls = "body stalls",
     /// The body of a GET breaks off.
     BodyTruncated = "body truncated",
+    /// A page of a LIST breaks off.
+    ListTruncated = "LIST truncated",
+    /// The answer that comes is that to the second arrival: a PUT that was done is answered with 412.
+    SecondAnswered = "answer to the repetition",
     /// A DELETE of several keys does some and fails.
     PartialDelete = "delete done in part",
     /// Most requests are answered with 503.

@@ -44,6 +44,8 @@ impl Inner {
         let (is_repeated, repeated_after) = (dice.chance(faults.repeated), late(dice));
         let (is_slow, slow_by) = (dice.chance(faults.slow_answer), late(dice).min(60 * SECOND));
         let is_answer_lost = dice.chance(faults.lost_answer);
+        let is_second_answered = dice.chance(0.5);
+        let is_broken_off = dice.chance(faults.broken_body);
 
         let lost = |message: &str| if hangs { Fate::Hangs } else { Fate::Fails(Failure::new(Kind::Unavailable, message)) };
         let hit = || format!("{}: {}", process.name(), request.describe());
@@ -67,13 +69,20 @@ impl Inner {
         let mut arrivals = vec![now + there];
         if changes && is_repeated && self.injector.strikes(Fault::RequestRepeated, now, hit) {
             arrivals.push(now + there + repeated_after);
+            if is_second_answered && self.injector.strikes(Fault::SecondAnswered, now, hit) {
+                // The first of these is the one that is answered.
+                arrivals.reverse();
+            }
         }
         let mut back = back;
         if is_slow && self.injector.strikes(Fault::AnswerSlow, now, hit) {
             back += slow_by;
         }
         self.last_arrival = arrivals.iter().copied().fold(self.last_arrival, Time::max);
-        let fate = if is_answer_lost && self.injector.strikes(Fault::AnswerLost, now, hit) {
+        let is_list = matches!(request, Request::List { .. });
+        let fate = if is_list && is_broken_off && self.injector.strikes(Fault::ListTruncated, now, hit) {
+            Fate::Fails(Failure::new(Kind::Unavailable, "the connection broke inside the body"))
+        } else if is_answer_lost && self.injector.strikes(Fault::AnswerLost, now, hit) {
             back = there + gives_up_after;
             lost("the connection broke before the answer")
         } else {
