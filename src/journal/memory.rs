@@ -424,10 +424,12 @@ impl Memory {
             let key = &own.segment.key;
             !is_named(head, key) && shown(key).is_none_or(|place| counts(head, &place))
         });
+        // A copy that came late to a segment that was folded and deleted is void and means nothing.
+        let folded = head.proof.as_ref().and_then(|proof| proof.writers.get(&self.writer)).map(|last| &last.key);
         let mut void = Vec::new();
         while let Some(own) = self.own.front() {
             match shown(&own.segment.key) {
-                Some(place) if own.segment.is_void(place.stamp) => void.push(place),
+                Some(place) if own.segment.is_void(place.stamp) && folded.is_none_or(|last| *last < own.segment.key) => void.push(place),
                 Some(_) => {}
                 None if listing.began < own.ended => {
                     reached("own segment held back: the LIST began before its answer");

@@ -99,3 +99,26 @@ fn a_state_at_its_limit_is_folded_still() {
         assert_eq!(digest(&c.open(NS).await), digest(&on_b));
     });
 }
+
+#[test]
+fn a_late_copy_of_a_folded_segment_is_no_loss_to_its_writer() {
+    play(Character::plain(), |stage| async move {
+        let (a, b) = (stage.replica("a", settings()).await, stage.replica("b", settings()).await);
+        let (on_a, on_b) = (a.open(NS).await, b.open(NS).await);
+        for _ in 0..5 {
+            add(&on_b, 1).await.expect("applied");
+        }
+        let key = format!(".metadata/{NS}/{}", add(&on_a, 1).await.expect("applied"));
+        let body = stage.read(&key).await.to_string();
+        stage.world.freeze(a.process.id());
+        stage.pause(40).await;
+        assert!(!stage.has(&key).await, "folded and deleted");
+        // A repetition of its PUT arrives, long after it expired, and finds the place empty.
+        stage.put(&key, &body).await;
+        stage.world.thaw(a.process.id());
+        stage.pause(5).await;
+        on_a.flush(None).await.expect("flushed");
+        assert_eq!((n(&on_a), n(&on_b)), (6, 6));
+        assert_eq!(a.figure("namespaces.ns.void_own"), 0);
+    });
+}
