@@ -113,12 +113,17 @@ fn a_late_copy_of_a_folded_segment_is_no_loss_to_its_writer() {
         stage.world.freeze(a.process.id());
         stage.pause(40).await;
         assert!(!stage.has(&key).await, "folded and deleted");
+        for _ in 0..5 {
+            add(&on_b, 1).await.expect("applied");
+        }
+        stage.pause(40).await;
+        // Its name has left the proof with the second fold.
         // A repetition of its PUT arrives, long after it expired, and finds the place empty.
         stage.put(&key, &body).await;
         stage.world.thaw(a.process.id());
         stage.pause(5).await;
         on_a.flush(None).await.expect("flushed");
-        assert_eq!((n(&on_a), n(&on_b)), (6, 6));
+        assert_eq!((n(&on_a), n(&on_b)), (11, 11));
         assert_eq!(a.figure("namespaces.ns.void_own"), 0);
     });
 }
