@@ -496,7 +496,10 @@ static void in_child(worker *self) {
 
 static void fork_once(worker *self) {
     int status = 0;
+    /* The child picks handles as well: nobody else may hold the lock of the list as it is made. */
+    pthread_mutex_lock(&ledger_lock);
     pid_t child = fork();
+    pthread_mutex_unlock(&ledger_lock);
     if (child == 0) {
         in_child(self);
     }
