@@ -6,6 +6,7 @@
 # make install      PREFIX=/usr/local DESTDIR=
 # make soak         MINUTES=10: real stores, killed processes, a network that fails; nothing may be lost or doubled (docs/soak.md)
 # make sim          SEEDS=1000000: whole fleets under simulated faults (docs/simulation.md)
+# make mutants      whether the simulation notices every defence of the journal that is taken away
 # make bench        the figures of docs/performance.md, as ratios in one run
 # make sanitize     the C tests under sanitizers and valgrind; make miri, make hostile CALLS=1000000: see mk/sanitize.mk
 # make fuzz         the fuzz targets, a minute each; mk/fuzz.mk says what else can be asked for
@@ -22,6 +23,7 @@ include mk/install.mk
 include mk/demo.mk
 include mk/soak.mk
 include mk/simulation.mk
+include mk/mutants.mk
 -include mk/bench.mk
 include mk/fuzz.mk
 include mk/sanitize.mk

@@ -173,6 +173,8 @@ pub struct Faults {
     pub slow_answer: f64,
     /// A DELETE of several keys does some and fails.
     pub partial_delete: f64,
+    /// So much longer, at least and at most, takes every answer to a LIST or GET. A slow line, and not counted as a fault.
+    pub slow_reads: (Time, Time),
 }
 
 impl Faults {
@@ -194,6 +196,7 @@ impl Faults {
             broken_body: rate(0.15),
             slow_answer: rate(0.04),
             partial_delete: rate(0.3),
+            slow_reads: (0, 0),
         }
     }
 }

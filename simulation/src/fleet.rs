@@ -191,7 +191,7 @@ impl Fleet {
     pub fn start(&self) {
         self.0.bucket.set_faults(self.0.plan.faults);
         let fleet = self.clone();
-        self.0.bucket.set_interference(Some(Arc::new(move |process, step| fleet.interfere(process, step))));
+        self.0.bucket.set_interference(Some(Arc::new(move |process, traffic, step| fleet.interfere(process, traffic, step))));
         for (namespace, body) in &self.0.plan.variety.legacy {
             self.0.bucket.place(self.0.outside.id(), &format!(".metadata/{namespace}.json"), Bytes::from(body.clone()));
             let state = serde_json::from_str(body).ok().and_then(|value| Model::read(&value));

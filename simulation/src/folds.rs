@@ -87,8 +87,11 @@ struct Auditor {
     constants: Constants,
     audit: Audit,
     live: BTreeMap<String, Segment>,
+    /// Void copies that were deleted. A DELETE that comes late may take one away under a fold, which takes nothing in from it.
+    void_and_gone: BTreeMap<String, Segment>,
     rollup: Rollup,
-    /// Every name that was ever folded, with the store time of its (latest) fold.
+    /// Every name that was ever folded, with the store time of its first fold. A void copy may be folded again, and meet a DELETE that was
+    /// sent for the first one and comes late.
     ever_folded: BTreeMap<String, i128>,
     /// Names whose ops a fold took in.
     taken_in: BTreeSet<String>,
@@ -106,6 +109,7 @@ pub fn audit(changes: &[Change], namespace: &str, constants: Constants) -> Audit
         constants,
         audit: Audit::default(),
         live: BTreeMap::new(),
+        void_and_gone: BTreeMap::new(),
         rollup: Rollup { mark: (zero, String::new()), ..Rollup::default() },
         ever_folded: BTreeMap::new(),
         taken_in: BTreeSet::new(),
@@ -188,7 +192,7 @@ impl Auditor {
         let names: BTreeSet<String> = folded.keys().cloned().collect();
         let mut taken: Vec<(i128, String)> = Vec::new();
         for name in names.difference(&self.rollup.folded) {
-            match self.live.get(name) {
+            match self.live.get(name).or_else(|| self.void_and_gone.get(name)) {
                 Some(segment) => taken.push((segment.stamp, name.clone())),
                 None => self.audit.violations.push(Violation { at, promise: "P7", what: format!("{name} was folded and is not there") }),
             }
@@ -226,7 +230,9 @@ impl Auditor {
         }
         self.rollup.mark = reached;
         self.rollup.folded = names;
-        self.ever_folded.extend(folded);
+        for (name, at) in folded {
+            self.ever_folded.entry(name).or_insert(at);
+        }
         Ok(())
     }
 
@@ -242,7 +248,7 @@ impl Auditor {
 
     fn take_in(&mut self, at: Time, place: &(i128, String), mark_before: &(i128, String)) {
         let (stamp, name) = place;
-        let segment = &self.live[name];
+        let Some(segment) = self.live.get(name).or_else(|| self.void_and_gone.get(name)) else { return };
         let is_void = segment.is_void();
         let ops = if is_void { Vec::new() } else { segment.ops().to_vec() };
         let mut hash = Sha256::new();
@@ -282,7 +288,14 @@ impl Auditor {
         let Some(folded_at) = self.ever_folded.get(name).copied() else {
             return self.violate(change.at, "P7", format!("{name} was deleted and never folded"));
         };
-        if let Some(segment) = segment.filter(|segment| !segment.is_void() && !self.taken_in.contains(name)) {
+        let segment = match segment {
+            Some(segment) if segment.is_void() => {
+                self.void_and_gone.insert(name.to_owned(), segment);
+                None
+            }
+            segment => segment,
+        };
+        if let Some(segment) = segment.filter(|_| !self.taken_in.contains(name)) {
             self.violate(
                 change.at,
                 "P7",

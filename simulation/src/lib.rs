@@ -3,6 +3,7 @@
 //!
 //! A package of its own, because it builds the engine with its mutants, which no other build knows.
 
+pub mod aim;
 pub mod batches;
 pub mod campaign;
 pub mod checker;
@@ -13,6 +14,7 @@ pub mod fleet;
 pub mod folds;
 pub mod history;
 pub mod model;
+pub mod mutants;
 pub mod plan;
 pub mod run;
 pub mod shrink;

@@ -1,9 +1,10 @@
 //! Everything that a seed decides before a run begins: the fleet, the store, the faults, the constants of the bucket.
 
+use super::aim::Aim;
 use super::dice::Dice;
 use super::faults::Faults;
 use super::folds::Constants;
-use super::store::Character;
+use super::store::{Character, Traffic};
 use super::variety::Variety;
 use super::world::{MILLISECOND, SECOND, Scheduling, Time};
 use opjournal::config::{Compaction, Settings};
@@ -53,6 +54,8 @@ impl Profile {
 pub struct Plan {
     pub seed: u64,
     pub profile: Profile,
+    /// What was bent for.
+    pub aim: Option<Aim>,
     /// What the whole fleet is given, but for `variety.unlike`.
     pub settings: Settings,
     pub variety: Variety,
@@ -91,11 +94,31 @@ pub struct Chaos {
     pub crash_at_step: f64,
     /// The mean time between two changes of the clocks of the store's nodes.
     pub clocks_mean: Time,
+    /// Where and for how long processes freeze besides.
+    pub aimed: Option<Aimed>,
+}
+
+/// A freeze that waits for its moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Aimed {
+    /// As the answer to such a request arrives.
+    pub traffic: Traffic,
+    pub chance: f64,
+    /// At least and at most.
+    pub length: (Time, Time),
+    /// Only the processes in so many places.
+    pub victims: usize,
 }
 
 impl Plan {
     pub fn draw(seed: u64) -> Plan {
-        Plan::of(seed, Profile::draw(seed))
+        let mut plan = Plan::of(seed, Profile::draw(seed));
+        let mut dice = Dice::new(seed, "aim");
+        // What bites mutants finds other faults as well.
+        if plan.profile == Profile::Fleet && dice.chance(1.0 / 3.0) {
+            dice.pick(Aim::ALL).bend(&mut plan);
+        }
+        plan
     }
 
     /// The plan of a seed in a profile, whichever the seed itself would have.
@@ -130,6 +153,7 @@ impl Plan {
             freeze_at_step: *dice.pick(&[0.0, 0.0, 0.002, 0.01]),
             crash_at_step: *dice.pick(&[0.0, 0.0, 0.001, 0.005]),
             clocks_mean: *dice.pick(&[0, 20 * SECOND, 100 * SECOND]),
+            aimed: None,
         };
         let names: &[&[&str]] = &[&["alpha"], &["alpha"], &[""], &["alpha", "b-2"], &["", "alpha"]];
         let replicas = dice.within(2..5) as usize;
@@ -145,6 +169,7 @@ impl Plan {
         Plan {
             seed,
             profile,
+            aim: None,
             settings,
             variety,
             fold_age,

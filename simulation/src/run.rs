@@ -1,5 +1,6 @@
 //! One run: a seed in, what was found out.
 
+use super::aim::Aim;
 use super::checker::{self, Fairness};
 use super::faults::{Counts, Happened, Injector};
 use super::fleet::Fleet;
@@ -63,6 +64,11 @@ fn run_in(world: &World, plan: Plan, injector: Injector) -> Report {
     }
     for panicked in world.panics() {
         history.violate(panicked.at, "no panic", format!("{}, task {:?}: {}", panicked.process, panicked.task, panicked.message));
+    }
+    // Where nothing breaks off, a body that a replica has is a body that it keeps.
+    let again = if plan.aim == Some(Aim::SlowReader) { bucket.fetched_again() } else { Vec::new() };
+    for (process, key) in again {
+        history.violate(lasted, "P9", format!("{} fetched {key} twice", world.name(process)));
     }
     for breach in bucket.breaches() {
         history.violate(lasted, "the contract of Store", breach);

@@ -54,8 +54,20 @@ pub enum Step {
     Answered,
 }
 
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traffic {
+    List,
+    ReadRollup,
+    ReadSegment,
+    WriteRollup,
+    WriteSegment,
+    Delete,
+    Other,
+}
+
 /// Told of every step of every request; may freeze or crash the process.
-pub type Interference = Arc<dyn Fn(ProcessId, Step) + Send + Sync>;
+pub type Interference = Arc<dyn Fn(ProcessId, Traffic, Step) + Send + Sync>;
 
 struct Stored {
     body: Bytes,
@@ -93,6 +105,8 @@ struct Inner {
     last_arrival: Time,
     /// For each process, the sending of the latest LIST that it has an answer to.
     listed: BTreeMap<ProcessId, Time>,
+    /// How often each process was given each segment's body.
+    fetched: BTreeMap<(ProcessId, String), u32>,
     /// Ends of connections on which nothing will ever come.
     hung: Vec<Box<dyn Any + Send>>,
     interference: Option<Interference>,
@@ -125,7 +139,18 @@ enum Answer {
     Delete(Deleted),
 }
 
-type Reply = oneshot::Sender<Result<Answer, Failure>>;
+/// Where the sender of a request waits for its answer.
+struct Reply {
+    traffic: Traffic,
+    sender: oneshot::Sender<Result<Answer, Failure>>,
+}
+
+impl Reply {
+    fn send(self, answer: Result<Answer, Failure>) {
+        // Whoever gave up does not wait any more.
+        let _ = self.sender.send(answer);
+    }
+}
 
 impl Bucket {
     pub fn new(world: &World, seed: u64, character: Character) -> Bucket {
@@ -153,6 +178,7 @@ impl Bucket {
                 puts: 0,
                 last_arrival: 0,
                 listed: BTreeMap::new(),
+                fetched: BTreeMap::new(),
                 hung: Vec::new(),
                 interference: None,
             }),
@@ -274,6 +300,16 @@ impl Bucket {
         self.inner().listed.get(&process).copied()
     }
 
+    /// The segments that a process was given more than once.
+    pub fn fetched_again(&self) -> Vec<(ProcessId, String)> {
+        self.inner().fetched.iter().filter(|(_, times)| **times > 1).map(|(fetch, _)| fetch.clone()).collect()
+    }
+
+    /// The process begins anew with a namespace, and has no body of it.
+    pub fn forget_fetched(&self, process: ProcessId) {
+        self.inner().fetched.retain(|(by, _), _| *by != process);
+    }
+
     fn note(&self, line: impl FnOnce() -> String) {
         self.0.world.note(line);
     }
@@ -284,14 +320,15 @@ impl Bucket {
         if request.changes() && self.inner().read_only.contains(&id) {
             self.inner().breaches.push(format!("{}, which may only read, sends {}", process.name(), request.describe()));
         }
-        let interference = self.inner().interference.clone();
+        let (interference, traffic) = (self.inner().interference.clone(), request.traffic());
         if let Some(interference) = &interference {
-            interference(id, Step::Sending);
+            interference(id, traffic, Step::Sending);
         }
         // A process that was frozen or ended just now must not get to send.
         world.sleep_until(world.now() + MICROSECOND).await;
         let sent = world.now();
-        let (reply, wait) = oneshot::channel();
+        let (sender, wait) = oneshot::channel();
+        let reply = Reply { traffic, sender };
         let (stream, passage) = {
             let mut inner = self.inner();
             let stream = inner.stream_of(process.name(), &request);
@@ -315,13 +352,13 @@ impl Bucket {
         if let (Some(interference), Fate::Answered, Some(first)) = (&interference, &passage.fate, passage.arrivals.first())
             && *first > sent + SECOND
         {
-            interference(id, Step::Delayed { until: *first });
+            interference(id, traffic, Step::Delayed { until: *first });
         }
         let listing = matches!(&request, Request::List { after: None, .. });
         let mut reply = match passage.fate {
             Fate::Answered => Some(reply),
             Fate::Fails(failure) => {
-                world.at(sent + passage.back, move || drop(reply.send(Err(failure))));
+                world.at(sent + passage.back, move || reply.send(Err(failure)));
                 None
             }
             Fate::Hangs => {
@@ -342,6 +379,9 @@ impl Bucket {
             };
             format!("{} <- {}: {text}", process.name(), request.describe())
         });
+        if let (Request::Get { key, .. }, Traffic::ReadSegment, Ok(_)) = (&request, traffic, &answer) {
+            *self.inner().fetched.entry((id, key.clone())).or_default() += 1;
+        }
         if listing && answer.is_ok() {
             let mut inner = self.inner();
             let latest = inner.listed.entry(id).or_insert(sent);
@@ -521,9 +561,9 @@ impl Bucket {
         self.0.world.at(when, move || {
             let interference = bucket.inner().interference.clone();
             if let Some(interference) = interference {
-                interference(process, Step::Answered);
+                interference(process, reply.traffic, Step::Answered);
             }
-            let _ = reply.send(answer);
+            reply.send(answer);
         });
     }
 
@@ -700,6 +740,20 @@ impl Store for Client {
 impl Request {
     fn changes(&self) -> bool {
         matches!(self, Request::Put { .. } | Request::Delete { .. })
+    }
+
+    fn traffic(&self) -> Traffic {
+        let is_rollup = |key: &str| key.ends_with("/rollup.json");
+        let is_segment = |key: &str| key.contains("/segment-");
+        match self {
+            Request::List { .. } => Traffic::List,
+            Request::Delete { .. } => Traffic::Delete,
+            Request::Get { key, .. } if is_rollup(key) => Traffic::ReadRollup,
+            Request::Get { key, .. } if is_segment(key) => Traffic::ReadSegment,
+            Request::Put { key, .. } if is_rollup(key) => Traffic::WriteRollup,
+            Request::Put { key, .. } if is_segment(key) => Traffic::WriteSegment,
+            Request::Get { .. } | Request::Put { .. } => Traffic::Other,
+        }
     }
 
     fn describe(&self) -> String {

@@ -5,6 +5,7 @@
 //! less the local reading *after* the answer arrived, so a slow answer can only make a sample too small; the greatest
 //! one is the best.
 
+use crate::mutant::{self, Mutant};
 use crate::time::{Reading, Stamp};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -24,7 +25,7 @@ impl StoreClock {
     /// Takes in an answer with `date` that had arrived at `arrived`.
     pub fn sample(&mut self, date: Stamp, arrived: Reading) {
         let offset = date.as_nanos() - i128::from(arrived.0);
-        while self.samples.back().is_some_and(|&(_, earlier)| earlier <= offset) {
+        while self.samples.back().is_some_and(|&(_, earlier)| earlier <= offset || mutant::is_on(Mutant::TheLatestDateCounts)) {
             self.samples.pop_back();
         }
         self.samples.push_back((arrived, offset));

@@ -173,7 +173,8 @@ impl Committer<'_> {
         // D counts from before T0 is read: a process that freezes between the two has less time, not more.
         let begun = requests.now();
         let Some(store_time) = requests.store_time() else { return };
-        let key = core.keys().next(store_time, requests.environment.random());
+        let key_time = if mutant::is_on(Mutant::KeysFollowTheLocalClock) { Stamp::from_nanos(begun.0.into()) } else { store_time };
+        let key = core.keys().next(key_time, requests.environment.random());
         // Known as open before any caller can be told so.
         core.outcomes().sent(&key);
         let batches = core.line().take(&key, settings.limits.segment_bytes.saturating_sub(segment::ENVELOPE), begun);
@@ -191,7 +192,8 @@ impl Committer<'_> {
         };
         let ops = batches.iter().map(|pending| pending.ops.as_slice());
         let body = Bytes::from(segment::encode(ops, &writer, expires, folded));
-        let segment = Segment::read(key.clone(), &body, &settings.limits);
+        let read = if mutant::is_on(Mutant::WritersApplyTheirOwnForm) { mutant::own_form(&body) } else { body.clone() };
+        let segment = Segment::read(key.clone(), &read, &settings.limits);
         if let Content::Unreadable { reason, .. } = &segment.content {
             // What nobody could read is not written.
             let error = Error::new(Status::Internal, format!("the segment that was made cannot be read: {reason}"));
@@ -218,6 +220,7 @@ impl Committer<'_> {
                 core.outcomes().settle(&key, Told::Failed, !all_hear(&batches, &Err(error)));
                 core.take_sent();
             }
+            Fate::Unknown(why) if mutant::is_on(Mutant::OpenMeansFailed) => self.finish(&key, &batches, Verdict::Failed, &why),
             Fate::Unknown(why) => {
                 reached("outcome unknown");
                 count(&core.figures.unknown);
@@ -283,7 +286,7 @@ impl Committer<'_> {
         let mut may_have_been_done = false;
         let mut last = String::from("the process was held up before it could send the segment");
         loop {
-            let left = end.since(requests.now());
+            let left = left_of(end, requests.now());
             if left.is_zero() {
                 // Nothing was sent, or what was sent may still arrive.
                 return Fate::Unknown(last);
@@ -291,8 +294,9 @@ impl Committer<'_> {
             // A large body on a slow line takes its time: what was given up once is given all that is left.
             let attempt =
                 if may_have_been_done { left } else { left.min(ATTEMPT + Duration::from_secs(body.len() as u64 / SLOWEST_UPLINK)) };
-            let result = requests.put(&object, body.clone(), Condition::Absent, attempt).await;
-            let is_in_time = requests.now() < end;
+            let condition = if mutant::is_on(Mutant::RetriesOverwrite) { Condition::Always } else { Condition::Absent };
+            let result = requests.put(&object, body.clone(), condition, attempt).await;
+            let is_in_time = !left_of(end, requests.now()).is_zero();
             let date = match &result {
                 Ok(put) => put.date,
                 Err(failure) => failure.date,
@@ -300,15 +304,18 @@ impl Committer<'_> {
             match result {
                 // Nobody else makes this key: who finds it taken finds an earlier attempt of its own.
                 Ok(_) | Err(Failure { kind: Kind::ConditionFailed, .. }) => {
-                    let is_dated_in_time = date.is_some_and(|date| date + timing.skew <= expires);
-                    if is_in_time && is_dated_in_time || mutant::is_on(Mutant::LateAnswersCount) {
+                    let is_dated_in_time = date.is_some_and(|date| date + timing.skew <= expires) || dates_do_not_matter();
+                    if is_in_time && is_dated_in_time {
                         return Fate::Applied;
                     }
                     reached("answer came too late to count");
                     return Fate::Unknown(String::from("the store's answer came too late to count"));
                 }
                 // Nobody else makes this key, so a conflict is with a copy of an earlier attempt.
-                Err(failure) if matches!(failure.kind, Kind::Unavailable | Kind::Conflict) => {
+                Err(failure)
+                    if failure.kind == Kind::Unavailable
+                        || failure.kind == Kind::Conflict && !mutant::is_on(Mutant::ConflictsAreRefusals) =>
+                {
                     if failure.kind == Kind::Conflict {
                         reached("409 to a segment");
                     }
@@ -319,10 +326,19 @@ impl Committer<'_> {
                 Err(failure) => last = failure.message,
             }
             let jittered = pause / 2 + pause.mul_f64(fraction(&requests.environment)) / 2;
-            self.pause(jittered.min(end.since(requests.now()))).await;
+            self.pause(jittered.min(left_of(end, requests.now()))).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+}
+
+/// What is left of D.
+fn left_of(end: Reading, now: Reading) -> Duration {
+    if mutant::is_on(Mutant::LateAnswersCount) { LONGEST_PAUSE } else { end.since(now) }
+}
+
+fn dates_do_not_matter() -> bool {
+    mutant::is_on(Mutant::AnswersCountWithoutDate) || mutant::is_on(Mutant::LateAnswersCount) || mutant::is_on(Mutant::TheLatestDateCounts)
 }
 
 /// Tells all callers of a segment; `false` where one of them was told something else before.

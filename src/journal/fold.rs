@@ -11,6 +11,7 @@ use super::memory::{Listed, Memory};
 use super::rollup::{Head, Mark, Proof};
 use super::segment::Place;
 use super::timing::Timing;
+use crate::mutant::{self, Mutant};
 use crate::reached::reached;
 use crate::store::ETag;
 use crate::time::Stamp;
@@ -31,7 +32,14 @@ pub struct Plan {
 /// Whether a segment is old enough to be folded: by the store's own `Date` when the LIST began. A stamp after that
 /// `Date` is from a node whose clock is ahead, or from after the LIST began, and is not aged.
 fn is_aged(place: &Place, listing: &Listing, timing: &Timing) -> bool {
-    place.stamp <= listing.date && listing.date.since(place.stamp) >= timing.aged_after
+    let mut date = listing.date;
+    if mutant::is_on(Mutant::PagesCountAsOneMoment) {
+        date = date + listing.ended.since(listing.began);
+    }
+    if place.stamp > date {
+        return mutant::is_on(Mutant::StampsAheadAge);
+    }
+    date.since(place.stamp) >= timing.aged_after
 }
 
 /// The fold that a good tick's LIST allows, if at least `threshold` segments are due. `memory` has just joined
@@ -50,6 +58,7 @@ pub fn plan(memory: &Memory, listing: &Listing, timing: &Timing, threshold: usiz
     }
     let shows = |key: &SegmentKey| listing.segments.contains_key(key);
     let (gone, folded_by_peer) = match &rollup.head.proof {
+        Some(proof) if mutant::is_on(Mutant::NamesLeaveTheProof) => (proof.folded.keys().cloned().collect(), Vec::new()),
         Some(proof) if listing.began >= rollup.read_at => (proof.folded.keys().filter(|key| !shows(key)).cloned().collect(), Vec::new()),
         Some(_) => (Vec::new(), Vec::new()),
         None => {

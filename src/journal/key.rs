@@ -1,6 +1,7 @@
 //! Names of objects: where a namespace keeps them, and segment keys that sort in the order of writing.
 
 use crate::error::{Error, shortened};
+use crate::mutant::{self, Mutant};
 use crate::time::Stamp;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -89,6 +90,10 @@ impl Places {
     }
 }
 
+fn listed_keys_do_not_matter() -> bool {
+    mutant::is_on(Mutant::KeysIgnoreListedOnes) || mutant::is_on(Mutant::KeysFollowTheLocalClock)
+}
+
 /// A key that is further ahead of store time than this is left out when new keys are made: whoever made it had a broken
 /// clock, and the time of later keys should still mean something.
 const PLAUSIBLE_LEAD: Duration = Duration::from_secs(3600);
@@ -112,7 +117,7 @@ pub struct KeyMaker {
 impl KeyMaker {
     /// Takes in a key that was listed. `false`, once for each key: it is too far ahead of store time to count.
     pub fn observe(&mut self, key: &SegmentKey, store_time: Stamp) -> bool {
-        let Some(uuid) = key.uuid() else { return true };
+        let Some(uuid) = key.uuid().filter(|_| !listed_keys_do_not_matter()) else { return true };
         let counter = counter_of(uuid);
         let limit = (store_time + PLAUSIBLE_LEAD).as_millis();
         if (counter >> 12) as i64 > limit {

@@ -4,6 +4,7 @@ use super::key::{Places, SegmentKey};
 use super::requests::Requests;
 use super::segment::Place;
 use super::timing::Timing;
+use crate::mutant::{self, Mutant};
 use crate::store::{ETag, Failure, Kind, Listed, Page};
 use crate::time::{Reading, Stamp};
 use std::collections::BTreeMap;
@@ -54,7 +55,7 @@ impl Listing {
 
     /// Whether it began so lately that nothing it shows can have been folded and deleted since.
     pub fn is_young(&self, now: Reading, timing: &Timing) -> bool {
-        now.since(self.began) < timing.list_is_young
+        now.since(self.began) < timing.list_is_young || mutant::is_on(Mutant::OldListsAreJoined) || mutant::is_on(Mutant::ListsStayYoung)
     }
 
     fn take_in(&mut self, prefix: &str, objects: &[Listed]) {

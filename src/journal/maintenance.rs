@@ -11,6 +11,7 @@ use super::rewrite;
 use super::rollup::{self, Proof};
 use crate::environment::{compute, fraction};
 use crate::error::{Error, Status};
+use crate::mutant::{self, Mutant};
 use crate::reached::reached;
 use crate::state::State;
 use crate::store::{ETag, Failure, GetOptions, Kind};
@@ -132,7 +133,8 @@ async fn fold(core: &Arc<Core>, plan: Plan) -> Result<bool, Error> {
     let folding = compute(environment, move || {
         let mut state: State = held.state.clone();
         for listed in &plan.folded {
-            state.apply(listed.segment.effective_ops(listed.place.stamp));
+            let ops = listed.segment.effective_ops(listed.place.stamp);
+            state.apply(if mutant::is_on(Mutant::BatchesAreTorn) { &ops[..ops.len() / 2] } else { ops });
         }
         let head = fold::head_after(&plan, &held.head, greatest_count, at);
         let body = head.proof.as_ref().map(|proof| rollup::encode(proof, &head.mark, &state));

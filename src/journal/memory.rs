@@ -16,6 +16,7 @@ use super::rollup::{Count, Head, Mark, Proof};
 use super::segment::{Content, Place, Segment};
 use super::settle::{Open, Verdict, settle};
 use super::timing::Timing;
+use crate::mutant::{self, Mutant};
 use crate::reached::reached;
 use crate::state::State;
 use crate::store::ETag;
@@ -244,10 +245,13 @@ impl Memory {
     pub fn may_leave_rollup_unread(&self, listing: &Listing, timing: &Timing) -> bool {
         let Some(last_list_began) = self.last_list_began else { return false };
         let shows = |key: &SegmentKey| listing.segments.contains_key(key);
+        if mutant::is_on(Mutant::TheRollupIsLeftUnread) {
+            return true;
+        }
         listing.is_one_page
-            && listing.shows_rollup(self.rollup.etag.as_ref())
             && self.rollup.head.proof.is_some()
-            && listing.ended.since(last_list_began) < timing.list_is_young
+            && (listing.shows_rollup(self.rollup.etag.as_ref()) && listing.ended.since(last_list_began) < timing.list_is_young
+                || mutant::is_on(Mutant::AFoldWithoutAnswerIsForgotten))
             && self.listed.iter().all(|listed| shows(&listed.place.key))
             // One whose PUT ended after the LIST began may be missing from it for that reason alone.
             && self.own.iter().all(|own| own.ended > listing.began || shows(&own.segment.key))
@@ -267,7 +271,8 @@ impl Memory {
         known.dedup();
         known.retain(|place| head.mark.covers(place) && !held.folded.contains_key(&place.key));
         let chain = known.iter().fold(held.chain, |chain, place| chain.link(place));
-        (known.len() as u64 == new.count - held.count && chain == new.chain).then_some(known)
+        let is_chain_whole = chain == new.chain || mutant::is_on(Mutant::TheChainIsAChecksumOfKeys);
+        (known.len() as u64 == new.count - held.count && is_chain_whole).then_some(known)
     }
 
     /// Those of `places` whose bodies are not held.
@@ -289,10 +294,10 @@ impl Memory {
     /// something.
     pub fn is_older_than_held(&self, found: Option<&Head>) -> bool {
         let held = &self.rollup;
-        if held.etag.is_none() {
+        if held.etag.is_none() || mutant::is_on(Mutant::OlderRollupsAreAdopted) {
             return false;
         }
-        let Some(found) = found else { return true };
+        let Some(found) = found else { return !mutant::is_on(Mutant::ALostRollupIsABeginning) };
         if found.mark < held.head.mark {
             return true;
         }
@@ -353,7 +358,7 @@ impl Memory {
         // A process that froze between LIST and here would take what was folded and deleted meanwhile for a stray or an
         // unlisted write. And an own fold may have replaced the rollup that this tick decided on.
         // And a LIST that another namespace took along may have been overtaken by one of this namespace's own.
-        let is_overtaken = listing.began < self.last_list_ended;
+        let is_overtaken = listing.began < self.last_list_ended && !mutant::is_on(Mutant::OvertakenListsAreJoined);
         if !listing.is_young(now, timing) || self.rollup.etag.as_ref() != read_under || is_overtaken {
             reached(match (listing.is_young(now, timing), is_overtaken) {
                 (false, _) => "LIST again: it is old",
@@ -367,7 +372,7 @@ impl Memory {
         if has_strays {
             reached("stray listed");
         }
-        if has_strays && listing.began < rollup.read_at {
+        if has_strays && listing.began < rollup.read_at && !strays_come_from_any_list() {
             reached("LIST again: strays need one after the rollup");
             return Err(Refusal::ListAgain);
         }
@@ -379,7 +384,7 @@ impl Memory {
         let newest = listed.iter().max_by_key(|listed| listed.segment.folded());
         let told = newest.map_or(Count::ZERO, |listed| listed.segment.folded());
         let is_rollup_behind = match (&rollup.head.proof, newest) {
-            (Some(proof), Some(newest)) if told > proof.total() => {
+            (Some(proof), Some(newest)) if told > proof.total() && !losses_do_not_matter() => {
                 if !was_read {
                     reached("rollup read for a segment that counts more");
                     return Err(Refusal::ReadRollup);
@@ -424,6 +429,9 @@ impl Memory {
             let key = &own.segment.key;
             !is_named(head, key) && shown(key).is_none_or(|place| counts(head, &place))
         });
+        if mutant::is_on(Mutant::OwnSegmentsSettleOneByOne) {
+            self.own.retain(|own| shown(&own.segment.key).is_none() && listing.began < own.ended);
+        }
         // A copy that came late to a segment that was folded and deleted is void and means nothing.
         let folded = head.proof.as_ref().and_then(|proof| proof.writers.get(&self.writer)).map(|last| &last.key);
         let mut void = Vec::new();
@@ -431,6 +439,7 @@ impl Memory {
             match shown(&own.segment.key) {
                 Some(place) if own.segment.is_void(place.stamp) && folded.is_none_or(|last| *last < own.segment.key) => void.push(place),
                 Some(_) => {}
+                None if mutant::is_on(Mutant::UnlistedMeansFolded) => {}
                 None if listing.began < own.ended => {
                     reached("own segment held back: the LIST began before its answer");
                     break;
@@ -473,19 +482,38 @@ impl Memory {
     /// The listed objects that may be deleted: named in the held proof for at least F, by a LIST that shows the ETag of
     /// the held rollup.
     pub fn deletable(&self, listing: &Listing, timing: &Timing) -> Vec<SegmentKey> {
-        let is_held = listing.rollup.is_some() && listing.shows_rollup(self.rollup.etag.as_ref());
+        if mutant::is_on(Mutant::PagesCountAsOneMoment) {
+            return listing.places().into_iter().filter(|place| self.mark().covers(place)).map(|place| place.key).collect();
+        }
+        let is_held = listing.rollup.is_some() && (listing.shows_rollup(self.rollup.etag.as_ref()) || losses_do_not_matter());
         let Some(proof) = self.rollup.head.proof.as_ref().filter(|_| is_held) else {
             return Vec::new();
         };
-        let is_old = |at: &Stamp| *at + timing.fold_age <= listing.date;
+        let is_old = |at: &Stamp| *at + timing.fold_age <= listing.date || deletes_come_at_once();
         let old = proof.folded.iter().filter(|(_, at)| is_old(at)).map(|(key, _)| key);
         old.filter(|key| listing.segments.contains_key(*key)).cloned().collect()
     }
 }
 
+fn strays_come_from_any_list() -> bool {
+    mutant::is_on(Mutant::OldListsAreJoined) || mutant::is_on(Mutant::StraysFromAnyList)
+}
+
+fn losses_do_not_matter() -> bool {
+    mutant::is_on(Mutant::ALostRollupIsABeginning) || mutant::is_on(Mutant::OlderRollupsAreAdopted)
+}
+
+fn deletes_come_at_once() -> bool {
+    mutant::is_on(Mutant::DeletesComeAtOnce) || mutant::is_on(Mutant::LatePutsCount)
+}
+
 /// Whether a listed segment counts on top of a rollup. Without proof the mark alone tells what is folded.
 fn counts(rollup: &Head, place: &Place) -> bool {
+    if mutant::is_on(Mutant::ListedMeansLive) {
+        return true;
+    }
     match &rollup.proof {
+        Some(_) if mutant::is_on(Mutant::PagesCountAsOneMoment) || mutant::is_on(Mutant::StampsAheadAge) => !rollup.mark.covers(place),
         Some(_) => !is_named(rollup, &place.key),
         None => !rollup.mark.covers(place),
     }

@@ -5,6 +5,7 @@
 
 use super::key::SegmentKey;
 use super::segment::Segment;
+use crate::mutant::{self, Mutant};
 use crate::ops::Op;
 use crate::state::State;
 use crate::time::Stamp;
@@ -25,6 +26,7 @@ impl Step {
     fn ops(&self) -> &[Op] {
         match self.stamp {
             Some(stamp) => self.segment.effective_ops(stamp),
+            None if mutant::is_on(Mutant::BatchesAreTorn) => &self.segment.ops()[..self.segment.ops().len() / 2],
             None => self.segment.ops(),
         }
     }
@@ -67,7 +69,9 @@ impl Replay {
             self.checkpoints.retain(|&(length, _)| length <= same);
             let (length, state) = self.checkpoints.last().cloned().unwrap_or_else(|| (0, self.base.clone()));
             self.steps.truncate(length);
-            self.state = state;
+            if !mutant::is_on(Mutant::ValuesAreShared) {
+                self.state = state;
+            }
         }
         for step in &order[self.steps.len()..] {
             if self.steps.len() == settled {

@@ -7,6 +7,7 @@ use super::requests::upload_limit;
 use super::rollup::{self, Head, Proof};
 use crate::environment::compute;
 use crate::error::{Error, Status};
+use crate::mutant::{self, Mutant};
 use crate::reached::reached;
 use crate::store::{Condition, ETag, Kind};
 use crate::time::Stamp;
@@ -34,7 +35,10 @@ pub async fn rewrite(core: &Arc<Core>, onto: Option<ETag>, held: HeldRollup, pro
 /// stored: then the next tick reads the rollup again, and finds out.
 pub async fn put(core: &Arc<Core>, body: Vec<u8>, onto: Option<ETag>) -> Result<Option<ETag>, Error> {
     let limit = upload_limit(body.len());
-    let condition = onto.map_or(Condition::Absent, Condition::Matches);
+    let mut condition = onto.map_or(Condition::Absent, Condition::Matches);
+    if mutant::is_on(Mutant::RollupPutsDropTheirCondition) {
+        condition = Condition::Always;
+    }
     match core.replica.requests.put(&core.places.rollup, body.into(), condition, limit).await {
         Ok(put) => Ok(put.etag),
         Err(failure) if matches!(failure.kind, Kind::ConditionFailed | Kind::Conflict | Kind::NotFound) => Ok(None),

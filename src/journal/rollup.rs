@@ -5,6 +5,7 @@ use super::segment::{Place, Segment};
 use crate::config::Limits;
 use crate::error::shortened;
 use crate::json;
+use crate::mutant::{self, Mutant};
 use crate::ops::MOST_FOLDED;
 use crate::state::State;
 use crate::time::Stamp;
@@ -77,6 +78,10 @@ impl Chain {
     /// H' = SHA-256(H, key, stamp), the stamp as its RFC 3339 text, key and stamp each followed by a line feed.
     pub fn link(self, place: &Place) -> Chain {
         let mut hash = Sha256::new();
+        if mutant::is_on(Mutant::TheChainHasNoOrder) {
+            let link: [u8; 32] = Sha256::digest(format!("{}\n{}\n", place.key, place.stamp)).into();
+            return Chain(std::array::from_fn(|index| self.0[index] ^ link[index]));
+        }
         hash.update(self.0);
         hash.update(format!("{}\n{}\n", place.key, place.stamp));
         Chain(hash.finalize().into())

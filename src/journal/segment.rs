@@ -3,6 +3,7 @@
 use super::key::SegmentKey;
 use super::rollup::Count;
 use crate::config::Limits;
+use crate::mutant::{self, Mutant};
 use crate::ops::{self, Op, SegmentBody};
 use crate::time::Stamp;
 use std::sync::Arc;
@@ -69,7 +70,8 @@ impl Segment {
     }
 
     pub fn is_void(&self, stamp: Stamp) -> bool {
-        self.body().and_then(|body| body.expires).is_some_and(|expires| stamp > expires)
+        let nothing_is = mutant::is_on(Mutant::NothingIsVoid) || mutant::is_on(Mutant::LatePutsCount);
+        !nothing_is && self.body().and_then(|body| body.expires).is_some_and(|expires| stamp > expires)
     }
 
     pub fn writer(&self) -> Option<&str> {

@@ -12,6 +12,7 @@ use super::key::SegmentKey;
 use super::listing::Listing;
 use super::rollup::{Head, WRITERS_ARE_KEPT_FOR};
 use super::timing::Timing;
+use crate::mutant::{self, Mutant};
 use crate::reached::reached;
 use crate::time::Stamp;
 use std::time::Duration;
@@ -44,14 +45,15 @@ pub fn settle(open: &Open, writer: &str, listing: &Listing, rollup: &Head, timin
         reached("settled as applied: listed");
         return Verdict::Applied;
     }
-    if let Some(last) = rollup.proof.as_ref().and_then(|proof| proof.writers.get(writer)) {
+    let last_folded = rollup.proof.as_ref().and_then(|proof| proof.writers.get(writer));
+    if let Some(last) = last_folded.filter(|_| !mutant::is_on(Mutant::VoidCopiesDecide)) {
         debug_assert!(last.key <= open.key, "a writer sends nothing behind an open segment");
         if last.key == open.key {
             reached("settled as applied: folded");
             return Verdict::Applied;
         }
     }
-    if listing.date <= open.expires + timing.settles_after_expiry() {
+    if listing.date <= open.expires + timing.settles_after_expiry() && !mutant::is_on(Mutant::SettledAtTheFirstLook) {
         return Verdict::Open;
     }
     let earliest_stamp = open.encoded_at - timing.skew - Duration::from_secs(1);

@@ -12,6 +12,7 @@ use super::replica::Replica;
 use super::tick::tick;
 use crate::environment::{fraction, until};
 use crate::error::{Error, Status};
+use crate::mutant::{self, Mutant};
 use crate::reached::reached;
 use crate::time::Reading;
 use std::sync::Arc;
@@ -184,7 +185,8 @@ fn is_passing(error: &Error) -> bool {
 pub async fn tick_from_now(core: &Arc<Core>, deadline: Option<Reading>) -> Result<(), Error> {
     let mut ticks = core.ticks.subscribe();
     core.note_call();
-    let wanted = ticks.borrow_and_update().begun + 1;
+    let running = ticks.borrow_and_update().begun;
+    let wanted = if mutant::is_on(Mutant::FlushSharesARunningTick) { running } else { running + 1 };
     core.want_tick();
     wait_for(core, &mut ticks, wanted, deadline).await
 }
@@ -192,7 +194,8 @@ pub async fn tick_from_now(core: &Arc<Core>, deadline: Option<Reading>) -> Resul
 /// Waits for the first good tick, until `deadline`.
 pub async fn first_tick(core: &Arc<Core>, deadline: Option<Reading>) -> Result<(), Error> {
     let mut ticks = core.ticks.subscribe();
-    let wanted = if ticks.borrow_and_update().good > 0 { 0 } else { ticks.borrow().begun.max(1) };
+    let is_ready = ticks.borrow_and_update().good > 0 || mutant::is_on(Mutant::EmptyBeforeTheFirstTick);
+    let wanted = if is_ready { 0 } else { ticks.borrow().begun.max(1) };
     wait_for(core, &mut ticks, wanted, deadline).await
 }
 

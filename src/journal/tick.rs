@@ -14,6 +14,7 @@ use super::segment::{Place, Segment};
 use super::settle::Verdict;
 use crate::environment::compute;
 use crate::error::{Error, Status};
+use crate::mutant::{self, Mutant};
 use crate::reached::reached;
 use crate::state::State;
 use crate::store::{ETag, Failure, GetOptions, Kind};
@@ -148,6 +149,10 @@ async fn join(
                 core.memory().forget_bodies(Some(listing));
                 if !fetch(core, listing, &places).await? {
                     reached("segment vanished in a tick");
+                    if mutant::is_on(Mutant::A404EndsTheTick) {
+                        core.memory().forget_bodies(None);
+                        return Err(Error::new(Status::Unavailable, "a segment has vanished"));
+                    }
                     // One vanished: a fold and its deletes were faster. The bodies that came are kept.
                     return Ok(Err(Refusal::Fetch(places)));
                 }
@@ -177,7 +182,13 @@ async fn fetch(core: &Arc<Core>, listing: &Listing, places: &[Place]) -> Result<
     let mut none_is_gone = true;
     while let Some((key, result)) = fetches.next().await {
         match result {
-            Ok(body) => core.memory().keep_body(Segment::read(key, &body, limits)),
+            Ok(body) => {
+                let segment = Segment::read(key, &body, limits);
+                if mutant::is_on(Mutant::UnreadableEndsTheTick) && !segment.is_readable() {
+                    return Err(Error::new(Status::Unavailable, "a segment cannot be read"));
+                }
+                core.memory().keep_body(segment);
+            }
             Err(failure) if failure.kind == Kind::NotFound => none_is_gone = false,
             Err(failure) if failure.kind == Kind::Refused && size_of(&key) > limits.object_bytes as u64 => {
                 core.memory().keep_body(Segment::oversized(key.clone(), size_of(&key), limits.object_bytes));

@@ -3,6 +3,7 @@
 //! counts on.
 
 use crate::config::Settings;
+use crate::mutant::{self, Mutant};
 use std::time::Duration;
 
 const DEFAULT_F: Duration = Duration::from_secs(30);
@@ -26,7 +27,10 @@ pub struct Timing {
 impl Timing {
     pub fn new(settings: &Settings) -> Timing {
         let age_threshold = settings.compaction.age_threshold;
-        let fold_age = age_threshold.min(DEFAULT_F);
+        let mut fold_age = age_threshold.min(DEFAULT_F);
+        if mutant::is_on(Mutant::FIsEachReplicasOwn) {
+            fold_age = fold_age.min(2 * settings.sync_interval);
+        }
         let visible_within = fold_age / 3;
         let skew = fold_age / 15;
         let list_is_young = 2 * fold_age - visible_within - 2 * skew;
@@ -34,7 +38,11 @@ impl Timing {
             fold_age,
             visible_within,
             skew,
-            aged_after: fold_age.max(2 * settings.sync_interval).max(age_threshold),
+            aged_after: if mutant::is_on(Mutant::FIsEachReplicasOwn) {
+                fold_age
+            } else {
+                fold_age.max(2 * settings.sync_interval).max(age_threshold)
+            },
             list_is_young,
         };
         // (expires - T0) + D + 2 x granularity + 6S <= 2F: a body that is still on its way cannot outlive the proof of

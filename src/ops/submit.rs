@@ -7,6 +7,7 @@ use crate::json::{
     JsonError, Known, Reader, describe, invalid_utf8, nearest, not_utf8, read_known, recode_into, string_content, suggestion, unescape,
     write_value,
 };
+use crate::mutant::{self, Mutant};
 use crate::state::{integer_literal, write_integer};
 
 /// Every member that an op may have: `op` behind the fields, so that a field is its own index.
@@ -40,6 +41,10 @@ pub struct Batch {
 /// `-?[1-9][0-9]*`: languages print floats differently, so that the same key would get two names.
 pub fn submit(text: &[u8], limits: &Limits) -> Result<Batch, OpError> {
     check_size(text.len(), limits)?;
+    if mutant::is_on(Mutant::OpsAreNotChecked) {
+        let ops = text.strip_prefix(b"[").and_then(|ops| ops.strip_suffix(b"]")).unwrap_or(text);
+        return Ok(Batch { encoded: ops.to_vec(), count: 1 });
+    }
     let mut submission = Submission {
         reader: Reader::new(text, limits.depth),
         // Where bytes are no UTF-8 is found at once, and told when it is known which op and field they stand in.

@@ -68,6 +68,12 @@ grep -q 'BIND_NOW\|FLAGS_1.*NOW' "$work/dynamic" || fail "not bound at once"
 readelf -lW "$library" | grep -q 'GNU_RELRO' || fail "no RELRO"
 [ "$(readelf -lW "$library" | awk '$1 == "GNU_STACK" { print $7 }')" = RW ] || fail "an executable stack"
 echo "ok exports: $(wc -l < "$work/names") functions"
+
+# The switches that take a defence of the journal away are the simulation's alone.
+if grep -aq 'a mutant is looked up' "$library" "$library_dir/libopjournal.a"; then
+    fail "the library carries mutants"
+fi
+echo "ok no mutants in the library"
 echo "   needs: $(sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' "$work/dynamic" | tr '\n' ' ')and glibc $(objdump -T "$library" | sed -n 's/.*(\{0,1\}GLIBC_\([0-9.]*\).*/\1/p' | sort -V | tail -n 1)"
 
 # The static archive, beside another Rust library that brings a standard library of its own.

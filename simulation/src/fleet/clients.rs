@@ -23,6 +23,7 @@ impl Fleet {
             match kind {
                 0..5 => self.write_some(&handle).await,
                 5..8 => self.look(&handle, None),
+                8 if self.dice(|dice| dice.chance(0.1)) => self.write_badly(&handle),
                 8 => self.flush(&handle, "flush").await,
                 _ => {}
             }
@@ -54,6 +55,14 @@ impl Fleet {
             if waits {
                 let _ = end.await;
             }
+        }
+    }
+
+    /// Submits what is no batch. It must be refused, and whoever writes at the same time must not notice.
+    fn write_badly(&self, handle: &Handle) {
+        let bad = self.dice(|dice| *dice.pick(&[r#"{"op":"Increment","Key":"sum"}"#, r#"{"op":"IntAdd","Key":"sum","Delta":"3"}"#]));
+        if let Err(error) = handle.namespace.submit(bad.as_bytes(), None) {
+            self.expect("submit of no op", &error, &[Status::Invalid, Status::Closed, Status::ReadOnly]);
         }
     }
 

@@ -171,6 +171,7 @@ impl Fleet {
                 Err(error) => self.expect("namespace", &error, &[Status::Unavailable, Status::TimedOut]),
             }
             first_try = None;
+            self.0.bucket.forget_fetched(process.id());
             process.pause(SECOND).await;
         }
     }

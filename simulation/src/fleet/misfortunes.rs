@@ -3,7 +3,7 @@
 use super::{Fleet, Tenant};
 use crate::faults::{Fault, Weather};
 use crate::history::{ReplicaId, What};
-use crate::store::Step;
+use crate::store::{Step, Traffic};
 use crate::world::{ProcessId, SECOND, Time};
 use opjournal::environment::Environment;
 
@@ -53,7 +53,31 @@ impl Fleet {
         })
     }
 
-    pub(super) fn interfere(&self, process: ProcessId, step: Step) {
+    /// A freeze that the plan aims at this moment.
+    fn take_aim(&self, process: ProcessId, traffic: Traffic, step: Step) {
+        let Some(aimed) = self.0.plan.chaos.aimed.filter(|aimed| aimed.traffic == traffic && step == Step::Answered) else { return };
+        let (hits, length) = self.dice(|dice| (dice.chance(aimed.chance), dice.within(aimed.length.0..aimed.length.1)));
+        let victim = self.inner().places.iter().take(aimed.victims).position(|place| place.process.id() == process);
+        if let Some(place) = victim.filter(|_| hits && self.is_active()) {
+            self.freeze(process, length);
+            let fleet = self.clone();
+            self.outside("watcher", async move { fleet.watch_waking(place, length).await });
+        }
+    }
+
+    /// What a replica shows wrongly as it wakes up, its next ticks may put right: somebody has to look in between.
+    async fn watch_waking(&self, place: usize, length: Time) {
+        self.0.outside.pause(length).await;
+        for _ in 0..20 {
+            for handle in self.place(place).tenants.iter().flat_map(|tenant| tenant.handles.values()) {
+                self.look(handle, None);
+            }
+            self.0.outside.pause(SECOND / 4).await;
+        }
+    }
+
+    pub(super) fn interfere(&self, process: ProcessId, traffic: Traffic, step: Step) {
+        self.take_aim(process, traffic, step);
         let chaos = self.0.plan.chaos;
         let (is_active, freezes, crashes, sleeps_through) = {
             let mut inner = self.inner();

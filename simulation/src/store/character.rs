@@ -31,6 +31,8 @@ pub struct Character {
     pub trusted: bool,
     /// The longest that a late or repeated request stays on its way.
     pub lateness: Time,
+    /// The shortest.
+    pub late_from: Time,
 }
 
 impl Character {
@@ -50,6 +52,7 @@ impl Character {
             latency: 20 * MILLISECOND,
             trusted: true,
             lateness: 180 * SECOND,
+            late_from: 0,
         }
     }
 
@@ -71,6 +74,7 @@ impl Character {
             latency,
             trusted: dice.chance(0.7),
             lateness: *dice.pick(&[20 * SECOND, 60 * SECOND, 240 * SECOND]),
+            late_from: 0,
         }
     }
 }

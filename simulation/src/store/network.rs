@@ -38,7 +38,7 @@ impl Inner {
         // Evenly over orders of magnitude: what matters happens around a second, around F and past it.
         let late = |dice: &mut Dice| {
             let most = *dice.pick(&[character.lateness / 64, character.lateness / 16, character.lateness / 4, character.lateness]);
-            dice.within(0..most.max(2))
+            character.late_from + dice.within(0..most.max(2))
         };
         let (is_late, late_by, late_is_answered) = (dice.chance(faults.late_put), late(dice), dice.chance(0.5));
         let (is_repeated, repeated_after) = (dice.chance(faults.repeated), late(dice));
@@ -46,6 +46,7 @@ impl Inner {
         let is_answer_lost = dice.chance(faults.lost_answer);
         let is_second_answered = dice.chance(0.5);
         let is_broken_off = dice.chance(faults.broken_body);
+        let reads_take = dice.within(faults.slow_reads.0..faults.slow_reads.1);
 
         let lost = |message: &str| if hangs { Fate::Hangs } else { Fate::Fails(Failure::new(Kind::Unavailable, message)) };
         let hit = || format!("{}: {}", process.name(), request.describe());
@@ -75,6 +76,9 @@ impl Inner {
             }
         }
         let mut back = back;
+        if matches!(request, Request::List { .. } | Request::Get { .. }) {
+            back += reads_take;
+        }
         if is_slow && self.injector.strikes(Fault::AnswerSlow, now, hit) {
             back += slow_by;
         }
