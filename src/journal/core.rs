@@ -68,6 +68,7 @@ pub struct Figures {
     pub deleted: AtomicU64,
     pub strays: AtomicU64,
     pub void_own: AtomicU64,
+    pub vanished: AtomicU64,
     pub quarantined: AtomicU64,
 }
 
@@ -379,6 +380,7 @@ impl Core {
             "deleted": read(&figures.deleted),
             "strays": read(&figures.strays),
             "void_own": read(&figures.void_own),
+            "vanished": read(&figures.vanished),
             "quarantined": read(&figures.quarantined),
         })
     }

@@ -82,6 +82,9 @@ pub struct Joined {
     /// Own acknowledged segments that LIST shows with a stamp past their `expires`: every replica skips them. A store
     /// within the assumptions never does this.
     pub void_own: Vec<Place>,
+    /// Segments that were listed and are gone, although the rollup does not reach them: what had folded them is lost, or somebody
+    /// deleted them.
+    pub vanished: Vec<SegmentKey>,
     /// Unreadable segments that the join before did not have.
     pub newly_unreadable: Vec<SegmentKey>,
     /// Segments newly say that more was folded than the rollup knows.
@@ -398,6 +401,13 @@ impl Memory {
             _ => false,
         };
 
+        // Only what is folded is ever deleted, and the rollup was read after the LIST (or it shows every held segment). What cannot
+        // be read a person may have moved aside.
+        let head = &rollup.head;
+        let is_gone = |place: &Place| !listing.segments.contains_key(&place.key) && !is_named(head, &place.key) && !head.mark.covers(place);
+        let gone = self.listed.iter().filter(|listed| listed.segment.is_readable() && is_gone(&listed.place));
+        let vanished = gone.map(|listed| listed.place.key.clone()).collect();
+
         // From here on nothing can fail.
         let were_unreadable: BTreeSet<SegmentKey> = self.unreadable().map(|segment| segment.key.clone()).collect();
         if let Some(news) = news {
@@ -415,7 +425,7 @@ impl Memory {
         self.last_list_ended = listing.ended;
         self.forget_bodies(None);
         let newly_unreadable = self.unreadable().map(|segment| segment.key.clone()).filter(|key| !were_unreadable.contains(key)).collect();
-        Ok(Joined { settled, void_own, newly_unreadable, newly_behind })
+        Ok(Joined { settled, void_own, vanished, newly_unreadable, newly_behind })
     }
 
     /// Lets go of the own segments that this LIST and the rollup settle: those that are folded, those that are shown,

@@ -422,6 +422,15 @@ fn report(core: &Arc<Core>, joined: Joined) {
             "an acknowledged segment was stamped after it expired, and no replica applies it: the store's clocks are outside what the journal assumes"
         );
     }
+    for key in joined.vanished {
+        reached("listed segment vanished unfolded");
+        count(&core.figures.vanished);
+        tracing::error!(
+            namespace = core.name,
+            object = core.object(&key),
+            "a segment is gone, and the rollup does not hold it: somebody deleted it, or the rollup that held it"
+        );
+    }
     for key in joined.newly_unreadable {
         reached("unreadable segment");
         tracing::error!(

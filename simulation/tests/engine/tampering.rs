@@ -60,3 +60,28 @@ fn nothing_is_settled_as_failed_by_a_rollup_that_is_behind() {
         assert_eq!(n(&on_b), 106);
     });
 }
+
+#[test]
+fn what_was_listed_and_is_in_no_rollup_any_more_is_missed_aloud() {
+    play(Character::plain(), |stage| async move {
+        let a = stage.replica("a", settings()).await;
+        let on_a = a.open(NS).await;
+        let b = stage.replica("b", settings()).await;
+        let on_b = b.open(NS).await;
+        for _ in 0..4 {
+            add(&on_a, 1).await.expect("applied");
+        }
+        on_b.flush(None).await.expect("flushed");
+        assert_eq!(n(&on_b), 4);
+
+        // It never held a rollup, and nothing that is left tells that there was one.
+        stage.bucket.cut_off(b.process.id(), true);
+        stage.pause(40).await;
+        assert_eq!((a.figure("namespaces.ns.folds"), stage.segments().await.len()), (1, 0));
+        a.journal.close(None).await.expect("closed");
+        stage.store().delete(&[ROLLUP.to_owned()]).await.expect("deleted");
+        stage.bucket.cut_off(b.process.id(), false);
+        on_b.flush(None).await.expect("flushed");
+        assert_eq!((n(&on_b), b.figure("namespaces.ns.vanished")), (0, 4));
+    });
+}
