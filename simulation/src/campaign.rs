@@ -148,7 +148,7 @@ fn run_one(case: Case) -> Ran {
         let is_same = again.is_ok_and(|again| again.hash == report.hash && again.counts.0 == report.counts.0);
         if !is_same {
             let what = "two runs of this seed differ, of which one was traced and in another thread".to_owned();
-            violations.push(Violation { at: report.lasted, promise: "a seed decides everything", what });
+            violations.push(Violation::new(report.lasted, "a seed decides everything", what));
         }
     }
     Ran { seed: case.seed, counts: report.counts, violations, simulated: report.lasted / SECOND, was_run_twice }

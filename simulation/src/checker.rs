@@ -1,7 +1,7 @@
 //! Holds what clients saw to the promises of docs/guarantees.md. Knows the engine's promises and nothing of how it keeps them.
 
 use super::batches::BatchSet;
-use super::history::{Ending, Event, History, ReplicaId, Settlement, StateId, Violation, What};
+use super::history::{About, Ending, Event, History, ReplicaId, Settlement, StateId, Violation, What};
 use super::model::{BatchId, Model, log_of};
 use super::unreadable::Unreadable;
 use super::world::Time;
@@ -104,7 +104,11 @@ impl<'a> Checker<'a> {
     }
 
     fn violate(&mut self, promise: &'static str, what: String) {
-        self.violations.push(Violation { at: self.now, promise, what });
+        self.violate_about(About::Other, promise, what);
+    }
+
+    fn violate_about(&mut self, about: About, promise: &'static str, what: String) {
+        self.violations.push(Violation::new(self.now, promise, what).about(about));
     }
 
     fn event(&mut self, event: &'a Event) {
@@ -143,6 +147,10 @@ impl<'a> Checker<'a> {
             }
             What::OpenBegan { .. } | What::Opened { .. } | What::Spoiled { .. } | What::Healed { .. } => {}
             What::ToldUnreadable { .. } | What::Calm => {}
+            What::Unsettled(batch) => {
+                let what = format!("batch {batch} is not settled though its replica lives");
+                self.violate_about(About::Unsettled(*batch), "P3", what);
+            }
         }
     }
 
@@ -204,11 +212,12 @@ impl<'a> Checker<'a> {
                 continue;
             };
             if !held.insert(id) {
-                self.violate("P1", format!("replica {replica} shows batch {id} twice"));
+                self.violate_about(About::Twice, "P1", format!("replica {replica} shows batch {id} twice"));
             }
             let before = last_of_handle.insert(batch.handle, id);
             if let Some(before) = before.filter(|before| *before > id && self.fairness.one_clock_stamps) {
-                self.violate(
+                self.violate_about(
+                    About::Order(before, id),
                     "P5",
                     format!(
                         "replica {replica} shows batch {before} before batch {id}, which was submitted earlier through the same handle"
@@ -257,12 +266,17 @@ impl<'a> Checker<'a> {
             self.first_shown.insert(id, (self.now, view.replica));
         }
         if let Some(missing) = self.own.get(&place).and_then(|own| own.without(&held).next()) {
-            self.violate("P5", format!("replica {} does not read its own acknowledged batch {missing}", view.replica));
+            self.violate_about(
+                About::Gone(missing),
+                "P5",
+                format!("replica {} does not read its own acknowledged batch {missing}", view.replica),
+            );
         }
         if let Some(count) = view.after_flush.and_then(|flush| self.flushes.get(&flush)).copied() {
             let acknowledged = self.acknowledged.get(view.namespace.as_str()).map_or(&[][..], Vec::as_slice);
             if let Some(missing) = acknowledged[..count].iter().copied().find(|id| !held.contains(*id)) {
-                self.violate(
+                self.violate_about(
+                    About::Gone(missing),
                     "P6",
                     format!("replica {} flushed and does not see batch {missing}, acknowledged before the flush began", view.replica),
                 );
@@ -273,7 +287,7 @@ impl<'a> Checker<'a> {
         let mark_before = seen.mark.replace(view.mark.clone());
         seen.held = held;
         if let Some(gone) = gone {
-            self.violate("P5", format!("batch {gone} vanished from replica {}", view.replica));
+            self.violate_about(About::Gone(gone), "P5", format!("batch {gone} vanished from replica {}", view.replica));
         }
         if let Some(mark_before) = mark_before.filter(|before| *before > view.mark) {
             self.violate("P7", format!("the mark of replica {} went back from {mark_before:?} to {:?}", view.replica, view.mark));
@@ -307,18 +321,30 @@ impl<'a> Checker<'a> {
             if failed || settled == Some(Settlement::Failed) {
                 if let Some((at, replica)) = shown {
                     self.now = at;
-                    self.violate("P2", format!("batch {id} failed ({ending:?}, settled {settled:?}) and was shown by replica {replica}"));
+                    self.violate_about(
+                        About::Failed(id),
+                        "P2",
+                        format!("batch {id} failed ({ending:?}, settled {settled:?}) and was shown by replica {replica}"),
+                    );
                 } else if is_in_end {
-                    self.violate("P2", format!("batch {id} failed ({ending:?}, settled {settled:?}) and is in the final state"));
+                    self.violate_about(
+                        About::Failed(id),
+                        "P2",
+                        format!("batch {id} failed ({ending:?}, settled {settled:?}) and is in the final state"),
+                    );
                 }
             }
             let applied = matches!(ending, Some(Ending::Applied { .. })) || settled == Some(Settlement::Applied);
             if applied && last.is_some() && !is_in_end {
-                self.violate("P1", format!("batch {id} was acknowledged and is not in the final state"));
+                self.violate_about(About::Gone(id), "P1", format!("batch {id} was acknowledged and is not in the final state"));
             }
             if let (Some((at, replica)), Some(_), false) = (shown, last, is_in_end) {
                 self.now = at;
-                self.violate("P5", format!("batch {id} was shown by replica {replica} and is not in the final state"));
+                self.violate_about(
+                    About::Gone(id),
+                    "P5",
+                    format!("batch {id} was shown by replica {replica} and is not in the final state"),
+                );
             }
         }
         if self.fairness.one_clock_stamps {
@@ -335,7 +361,11 @@ impl<'a> Checker<'a> {
             let Some(place) = log.iter().position(|other| *other == id) else { continue };
             if let Some(later) = log[place..].iter().copied().find(|other| listed.contains(*other)) {
                 self.now = at;
-                self.violate("P5", format!("batch {id} sorts before batch {later}, which its replica had listed before it wrote"));
+                self.violate_about(
+                    About::Order(id, later),
+                    "P5",
+                    format!("batch {id} sorts before batch {later}, which its replica had listed before it wrote"),
+                );
             }
         }
     }

@@ -65,6 +65,14 @@ faults! {
     Crash = "crash",
     /// A process ends as a request leaves or its answer has come.
     CrashAtRequest = "crash at a request",
+    /// A replica of the existing implementation ends where it stands.
+    PeerCrashed = "crash of a peer",
+    /// A person deletes the rollup.
+    RollupDeleted = "rollup deleted",
+    /// A person puts an old rollup back.
+    RollupRestored = "rollup restored",
+    /// All replicas end, and the rollup is deleted with them.
+    FleetLost = "fleet and rollup lost",
 }
 
 impl Fault {

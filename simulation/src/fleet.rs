@@ -5,14 +5,17 @@ mod clients;
 mod ending;
 mod lives;
 mod misfortunes;
+mod operators;
+mod peers;
 mod spoilers;
 
 use super::dice::Dice;
 use super::faults::Counts;
 use super::history::{History, ReplicaId, What};
+use super::loud::Said;
 use super::plan::Plan;
 use super::store::Bucket;
-use super::world::{Process, Time, World};
+use super::world::{Process, ProcessId, Time, World};
 use crate::model::Model;
 use bytes::Bytes;
 use opjournal::config::Settings;
@@ -20,7 +23,7 @@ use opjournal::environment::Environment;
 use opjournal::time::Reading;
 use opjournal::{Error, Journal, Namespace, Status};
 use spoilers::Spoiled;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -54,6 +57,18 @@ struct Inner {
     /// What lies in the bucket and cannot be read.
     spoiled: Vec<Spoiled>,
     is_done: bool,
+    /// Of each namespace that lost its rollup together with all replicas, the segments that tell so.
+    must_refuse: BTreeMap<String, BTreeSet<String>>,
+    /// Opens that were refused because a rollup is lost.
+    refusals: Vec<Said>,
+    /// What can be settled is settled.
+    is_calm: bool,
+    /// Segments of which nobody can tell any more whether they were written.
+    unsettled: Vec<String>,
+    /// One for each place of a peer.
+    peers: Vec<peers::Place>,
+    /// The processes of all of them, past ones included.
+    were_peers: Vec<(ProcessId, ReplicaId)>,
 }
 
 /// A place in the fleet: one process, and the journals that are open in it.
@@ -131,6 +146,12 @@ impl Fleet {
                 opens: 0,
                 spoiled: Vec::new(),
                 is_done: false,
+                must_refuse: BTreeMap::new(),
+                refusals: Vec::new(),
+                is_calm: false,
+                unsettled: Vec::new(),
+                peers: Vec::new(),
+                were_peers: Vec::new(),
             }),
         }));
         for _ in 0..fleet.0.plan.replicas {
@@ -176,6 +197,11 @@ impl Fleet {
         std::mem::take(&mut self.inner().history)
     }
 
+    /// Opens that were refused because a rollup is lost.
+    pub fn refusals(&self) -> Vec<Said> {
+        self.inner().refusals.clone()
+    }
+
     pub fn counts(&self) -> Counts {
         self.inner().counts.clone()
     }
@@ -208,6 +234,9 @@ impl Fleet {
             let fleet = self.clone();
             self.outside("misfortunes", async move { fleet.misfortunes(place).await });
         }
+        self.start_peers();
+        let fleet = self.clone();
+        self.outside("a person", async move { fleet.operators().await });
         let fleet = self.clone();
         self.outside("weather", async move { fleet.weather().await });
         let fleet = self.clone();

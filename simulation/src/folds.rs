@@ -1,8 +1,10 @@
 //! Holds the history of the bucket to the promises: what was folded, in which order, with which result, and what was deleted
 //! when. Reads the objects with code of its own.
 
+mod others;
+
 use super::faults::Counts;
-use super::history::Violation;
+use super::history::{About, Violation};
 use super::model::{BatchId, Model};
 use super::store::{Change, ChangeKind, EPOCH};
 use super::variety::OBJECT_BYTES;
@@ -25,6 +27,14 @@ pub struct Constants {
     pub skew: Time,
 }
 
+/// Who writes to the bucket beside replicas of this library.
+#[derive(Clone, Debug, Default)]
+pub struct Company {
+    pub peers: BTreeSet<ProcessId>,
+    /// Persons.
+    pub operators: BTreeSet<ProcessId>,
+}
+
 /// What came of a namespace.
 #[derive(Default)]
 pub struct Audit {
@@ -40,6 +50,18 @@ pub struct Audit {
     /// Segments that could not be read.
     pub unreadable: BTreeSet<String>,
     pub counts: Counts,
+    /// When something that is late for the peer came first: a void segment, or one that surfaced after it was folded.
+    pub late: Option<Time>,
+    /// From when to when the rollup was one without a proof.
+    pub proofless: Vec<(Time, Time)>,
+    /// Batches whose segment was written, and so stamped, more than once.
+    pub restamped: BTreeSet<BatchId>,
+    /// When each batch that had been folded was first neither in the rollup nor listed, because of what a person did.
+    pub lacking: BTreeMap<BatchId, Time>,
+    /// Those of them that are so at the end.
+    pub lost: BTreeSet<BatchId>,
+    /// When a person first touched the rollup.
+    pub tampered: Option<Time>,
 }
 
 struct Segment {
@@ -74,13 +96,33 @@ impl Segment {
 }
 
 /// The rollup as it stands, and what it must be.
-#[derive(Default)]
+#[derive(Clone)]
 struct Rollup {
     state: Model,
     mark: (i128, String),
+    /// A peer's rollup has none.
+    has_proof: bool,
+    since: Option<i128>,
     count: u64,
     chain: [u8; 32],
     folded: BTreeSet<String>,
+    /// Names whose ops it took in, itself or one that it stands on.
+    taken_in: BTreeSet<String>,
+}
+
+impl Default for Rollup {
+    fn default() -> Rollup {
+        Rollup {
+            state: Model::default(),
+            mark: (Stamp::ZERO.as_nanos(), String::new()),
+            has_proof: true,
+            since: None,
+            count: 0,
+            chain: [0; 32],
+            folded: BTreeSet::new(),
+            taken_in: BTreeSet::new(),
+        }
+    }
 }
 
 struct Auditor {
@@ -93,28 +135,38 @@ struct Auditor {
     /// Every name that was ever folded, with the store time of its first fold. A void copy may be folded again, and meet a DELETE that was
     /// sent for the first one and comes late.
     ever_folded: BTreeMap<String, i128>,
-    /// Names whose ops a fold took in.
+    /// Names whose ops any rollup ever took in.
     taken_in: BTreeSet<String>,
     /// The namespace holds something from before the journal, and no rollup took it over yet.
     is_seed_due: bool,
     /// What a quarantine kept.
     moved_aside: Vec<Bytes>,
+    company: Company,
+    /// Every stamp that a name ever had.
+    stamps: BTreeMap<String, BTreeSet<i128>>,
+    /// Every count that a rollup ever had.
+    counts: BTreeSet<u64>,
+    /// The rollups that were ever there, by the text of each. Kept where somebody may bring one back.
+    versions: BTreeMap<Vec<u8>, Rollup>,
 }
 
 /// Audits one namespace. `changes` is the history of the whole bucket.
-pub fn audit(changes: &[Change], namespace: &str, constants: Constants) -> Audit {
+pub fn audit(changes: &[Change], namespace: &str, constants: Constants, company: &Company) -> Audit {
     let prefix = if namespace.is_empty() { ".metadata/.root/".to_owned() } else { format!(".metadata/{namespace}/") };
-    let zero = Stamp::ZERO.as_nanos();
     let mut auditor = Auditor {
         constants,
         audit: Audit::default(),
         live: BTreeMap::new(),
         void_and_gone: BTreeMap::new(),
-        rollup: Rollup { mark: (zero, String::new()), ..Rollup::default() },
+        rollup: Rollup::default(),
         ever_folded: BTreeMap::new(),
         taken_in: BTreeSet::new(),
         is_seed_due: false,
         moved_aside: Vec::new(),
+        company: company.clone(),
+        stamps: BTreeMap::new(),
+        counts: BTreeSet::from([0]),
+        versions: BTreeMap::new(),
     };
     let legacy = format!(".metadata/{namespace}.json");
     let aside = format!(".metadata/.quarantine/{}", &prefix[".metadata/".len()..]);
@@ -132,7 +184,7 @@ pub fn audit(changes: &[Change], namespace: &str, constants: Constants) -> Audit
 
 impl Auditor {
     fn violate(&mut self, at: Time, promise: &'static str, what: String) {
-        self.audit.violations.push(Violation { at, promise, what });
+        self.audit.violations.push(Violation::new(at, promise, what));
     }
 
     /// What was there before the journal. What is no JSON object counts as absent.
@@ -147,7 +199,8 @@ impl Auditor {
         let is_segment = name.starts_with("segment-");
         match &change.kind {
             ChangeKind::Put { body, stamp, condition, .. } if is_segment => {
-                if *condition != Condition::Absent {
+                let by_peer = self.company.peers.contains(&change.by);
+                if *condition != Condition::Absent && !by_peer {
                     self.violate(change.at, "P1", format!("{name} was written without create-once"));
                 }
                 let segment = Segment::new(change.by, change.at, *stamp, body);
@@ -155,20 +208,53 @@ impl Auditor {
                     self.audit.unreadable.insert(name.to_owned());
                 }
                 self.audit.counts.add(if segment.is_void() { "seen: void segment" } else { "seen: segment" });
-                let ids = segment.ops().iter().filter(|op| op["Key"] == "log").filter_map(|op| op["Value"].as_u64()).collect();
+                let ids: Vec<BatchId> =
+                    segment.ops().iter().filter(|op| op["Key"] == "log").filter_map(|op| op["Value"].as_u64()).collect();
+                let stamps = self.stamps.entry(name.to_owned()).or_default();
+                stamps.insert(*stamp);
+                if stamps.len() > 1 {
+                    self.audit.restamped.extend(&ids);
+                }
+                if segment.is_void() || self.taken_in.contains(name) {
+                    self.audit.late.get_or_insert(change.at);
+                }
                 self.audit.batches.insert(name.to_owned(), ids);
                 self.live.insert(name.to_owned(), segment);
             }
             ChangeKind::Put { body, condition, .. } if name == "rollup.json" => {
-                if *condition == Condition::Always {
+                let is_operator = self.company.operators.contains(&change.by);
+                if *condition == Condition::Always && !is_operator {
                     self.violate(change.at, "P7", "the rollup was written without a condition".to_owned());
                 }
-                if let Err(what) = self.fold(change.at, body) {
+                let written = if is_operator {
+                    self.restored(change.at, body)
+                } else if self.company.peers.contains(&change.by) {
+                    self.folded_by_peer(change.at, body)
+                } else if self.is_written_forward(body) {
+                    Ok(())
+                } else {
+                    self.fold(change.at, body)
+                };
+                if let Err(what) = written {
                     self.violate(change.at, "the format", what);
                 }
+                self.rollup_changed(change.at, Some(body));
             }
             ChangeKind::Put { .. } => {}
-            ChangeKind::Deleted if is_segment => self.deleted(change, name),
+            ChangeKind::Deleted if is_segment => {
+                if self.company.peers.contains(&change.by) {
+                    self.deleted_by_peer(change, name);
+                } else {
+                    self.deleted(change, name);
+                }
+                self.look_for_lacks(change.at);
+            }
+            ChangeKind::Deleted if name == "rollup.json" && self.company.operators.contains(&change.by) => {
+                self.audit.counts.add("operator: rollup deleted");
+                self.audit.tampered.get_or_insert(change.at);
+                self.rollup = Rollup::default();
+                self.rollup_changed(change.at, None);
+            }
             ChangeKind::Deleted if name == "rollup.json" => self.violate(change.at, "P7", "the rollup was deleted".to_owned()),
             ChangeKind::Deleted => {}
         }
@@ -190,11 +276,21 @@ impl Auditor {
             }
         }
         let names: BTreeSet<String> = folded.keys().cloned().collect();
+        let since = proof["since"].as_str().map(|_| time(&proof["since"])).transpose()?;
+        let begins = !self.rollup.has_proof;
+        let violations_before = self.audit.violations.len();
+        if !begins && since != self.rollup.since {
+            self.violate(at, "P7", format!("a chain begins at {} over a rollup that has a proof", proof["since"]));
+        }
+        if begins {
+            self.begin_chain(at, since, &names);
+        }
         let mut taken: Vec<(i128, String)> = Vec::new();
-        for name in names.difference(&self.rollup.folded) {
+        let known = self.rollup.folded.clone();
+        for name in names.difference(&known) {
             match self.live.get(name).or_else(|| self.void_and_gone.get(name)) {
                 Some(segment) => taken.push((segment.stamp, name.clone())),
-                None => self.audit.violations.push(Violation { at, promise: "P7", what: format!("{name} was folded and is not there") }),
+                None => self.violate(at, "P7", format!("{name} was folded and is not there")),
             }
         }
         taken.sort();
@@ -213,6 +309,9 @@ impl Auditor {
             self.take_in(at, place, &mark_before);
         }
         self.rollup.count += taken.len() as u64;
+        if begins && let Some(count) = proof["count"].as_u64() {
+            self.check_count_goes_on(at, count, taken.len() as u64);
+        }
         let reached = taken.last().cloned().map_or(mark_before.clone(), |last| last.max(mark_before.clone()));
         if mark != reached {
             self.violate(at, "P7", format!("the mark is {mark:?}, and what is folded reaches {reached:?}"));
@@ -229,6 +328,14 @@ impl Auditor {
             self.violate(at, "P4", format!("the rollup holds {}, and its folds make {}", body["state"], self.rollup.state.text()));
         }
         self.rollup.mark = reached;
+        if names.iter().any(|name| self.is_restamped(name)) {
+            // Which of its stamps the fold saw cannot be told from outside: what it says is what holds.
+            self.audit.violations.truncate(violations_before);
+            self.rollup.mark = mark;
+            self.rollup.count = proof["count"].as_u64().ok_or("no count")?;
+            self.rollup.chain = proof["chain"].as_str().and_then(read_chain).ok_or("the chain is no hash")?;
+            self.believe(at, Model::read(&body["state"]).ok_or("the state is no object")?);
+        }
         self.rollup.folded = names;
         for (name, at) in folded {
             self.ever_folded.entry(name).or_insert(at);
@@ -265,8 +372,10 @@ impl Auditor {
         }
         if is_void {
             self.audit.counts.add("seen: void folded");
-        } else if !self.taken_in.insert(name.clone()) {
-            self.violate(at, "P1", format!("{name} was folded twice"));
+        } else if !self.rollup.taken_in.insert(name.clone()) {
+            self.audit.violations.push(Violation::new(at, "P1", format!("{name} was folded twice")).about(About::Twice));
+        } else {
+            self.taken_in.insert(name.clone());
         }
         for op in ops {
             if let Err(reason) = self.rollup.state.apply(&op) {
@@ -295,7 +404,7 @@ impl Auditor {
             }
             segment => segment,
         };
-        if let Some(segment) = segment.filter(|_| !self.taken_in.contains(name)) {
+        if let Some(segment) = segment.filter(|segment| !segment.ops().is_empty() && !self.taken_in.contains(name)) {
             self.violate(
                 change.at,
                 "P7",
@@ -311,7 +420,8 @@ impl Auditor {
     fn end(mut self) -> Audit {
         let mut rest: Vec<(i128, String)> = Vec::new();
         for (name, segment) in &self.live {
-            if self.rollup.folded.contains(name) {
+            let is_below = !self.rollup.has_proof && (segment.stamp, name) <= (self.rollup.mark.0, &self.rollup.mark.1);
+            if self.rollup.folded.contains(name) || is_below {
                 self.audit.leftovers += 1;
             } else {
                 rest.push((segment.stamp, name.clone()));
@@ -327,21 +437,25 @@ impl Auditor {
             if segment.is_void() || !segment.is_readable {
                 continue;
             }
-            if self.taken_in.contains(&name) {
-                self.audit.violations.push(Violation {
-                    at: segment.visible,
-                    promise: "P1",
-                    what: format!("{name} was folded, is no longer in the proof, and is back in time"),
-                });
+            if self.rollup.taken_in.contains(&name) {
+                let what = format!("{name} was folded, is no longer in the proof, and is back in time");
+                self.audit.violations.push(Violation::new(segment.visible, "P1", what).about(About::Twice));
             }
             for op in segment.ops() {
                 if let Err(what) = self.audit.state.apply(op) {
-                    self.audit.violations.push(Violation { at: segment.visible, promise: "the format", what });
+                    self.audit.violations.push(Violation::new(segment.visible, "the format", what));
                 }
             }
         }
+        self.end_of_others();
         self.audit
     }
+}
+
+fn read_chain(text: &str) -> Option<[u8; 32]> {
+    let digits = |index: usize| u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok();
+    let bytes: Option<Vec<u8>> = (0..32).map(digits).collect();
+    bytes?.try_into().ok()
 }
 
 /// A proof spells a segment's UUID in base64url.
@@ -363,39 +477,40 @@ mod tests {
 
     /// A bucket's history made by hand, second by second.
     #[derive(Default)]
-    struct Hand {
-        changes: Vec<Change>,
-        rollup: Rollup,
-        folds: Vec<Value>,
+    pub(super) struct Hand {
+        pub(super) changes: Vec<Change>,
+        pub(super) rollup: Rollup,
+        pub(super) folds: Vec<Value>,
+        pub(super) company: Company,
     }
 
-    fn stamp(second: u64) -> i128 {
+    pub(super) fn stamp(second: u64) -> i128 {
         EPOCH + i128::from(second * SECOND)
     }
 
-    fn name(number: u128) -> String {
+    pub(super) fn name(number: u128) -> String {
         format!("segment-{}.json", uuid::Uuid::from_u128(number))
     }
 
     impl Hand {
-        fn change(&mut self, second: u64, name: &str, kind: ChangeKind) {
+        pub(super) fn change(&mut self, second: u64, name: &str, kind: ChangeKind) {
             let at = second * SECOND;
             self.changes.push(Change { at, key: format!(".metadata/n/{name}"), by: ProcessId(0), sent: at, kind });
         }
 
-        fn put(&mut self, second: u64, name: &str, body: Value, condition: Condition) {
+        pub(super) fn put(&mut self, second: u64, name: &str, body: Value, condition: Condition) {
             let kind = ChangeKind::Put { body: body.to_string().into(), stamp: stamp(second), condition };
             self.change(second, name, kind);
         }
 
         /// A segment that holds one batch with the segment's number.
-        fn segment(&mut self, second: u64, number: u128, expires: u64) {
+        pub(super) fn segment(&mut self, second: u64, number: u128, expires: u64) {
             let body = json!({"ops": [op(number)], "writer": "w", "expires": Stamp::from_nanos(stamp(expires)).to_string()});
             self.put(second, &name(number), body, Condition::Absent);
         }
 
         /// A fold of segments that were stamped at these seconds.
-        fn fold(&mut self, second: u64, segments: &[(u64, u128)]) {
+        pub(super) fn fold(&mut self, second: u64, segments: &[(u64, u128)]) {
             for (stamped, number) in segments {
                 self.rollup.count += 1;
                 let mut hash = Sha256::new_with_prefix(self.rollup.chain);
@@ -427,20 +542,24 @@ mod tests {
         fn write(&mut self, second: u64) {
             let chain: String = self.rollup.chain.iter().map(|byte| format!("{byte:02x}")).collect();
             let mark = json!({"lm": Stamp::from_nanos(self.rollup.mark.0).to_string(), "key": self.rollup.mark.1});
-            let body = json!({"mark": mark, "proof": {"count": self.rollup.count, "chain": chain, "folded": self.folds}, "state": json!({"log": self.rollup.state.log()})});
+            let mut proof = json!({"count": self.rollup.count, "chain": chain, "folded": self.folds});
+            if let Some(since) = self.rollup.since {
+                proof["since"] = Stamp::from_nanos(since).to_string().into();
+            }
+            let body = json!({"mark": mark, "proof": proof, "state": json!({"log": self.rollup.state.log()})});
             self.put(second, "rollup.json", body, Condition::Matches(ETag(String::new())));
         }
 
-        fn promises(&self) -> Vec<&'static str> {
-            audit(&self.changes, "n", CONSTANTS).violations.iter().map(|violation| violation.promise).collect()
+        pub(super) fn promises(&self) -> Vec<&'static str> {
+            audit(&self.changes, "n", CONSTANTS, &self.company).violations.iter().map(|violation| violation.promise).collect()
         }
     }
 
-    fn op(number: u128) -> Value {
+    pub(super) fn op(number: u128) -> Value {
         json!({"op": "ListAppend", "Key": "log", "Value": number as u64})
     }
 
-    fn folded() -> Hand {
+    pub(super) fn folded() -> Hand {
         let mut hand = Hand::default();
         hand.segment(10, 1, 26);
         hand.segment(11, 2, 27);
@@ -455,7 +574,7 @@ mod tests {
         hand.change(85, &name(1), ChangeKind::Deleted);
         // A void copy of what was folded and deleted.
         hand.segment(90, 1, 26);
-        let audit = audit(&hand.changes, "n", CONSTANTS);
+        let audit = audit(&hand.changes, "n", CONSTANTS, &hand.company);
         assert_eq!(audit.violations, []);
         assert_eq!(audit.state.log(), [1, 2, 3]);
         assert_eq!((audit.tail, audit.leftovers), (1, 2));
@@ -470,7 +589,7 @@ mod tests {
         // Visible late, with a stamp below the mark.
         let Some(Change { kind: ChangeKind::Put { stamp: late, .. }, .. }) = hand.changes.last_mut() else { unreachable!() };
         *late = stamp(9);
-        assert_eq!(audit(&hand.changes, "n", CONSTANTS).state.log(), [1, 2, 3, 4]);
+        assert_eq!(audit(&hand.changes, "n", CONSTANTS, &hand.company).state.log(), [1, 2, 3, 4]);
     }
 
     #[test]
@@ -608,7 +727,7 @@ mod tests {
         hand.segment(8, 1, 26);
         hand.put(9, &name(7), bad.clone(), Condition::Absent);
         hand.segment(10, 2, 26);
-        let audit = audit(&hand.changes, "n", CONSTANTS);
+        let audit = audit(&hand.changes, "n", CONSTANTS, &hand.company);
         assert_eq!((audit.state.log(), audit.tail), (vec![1, 2], 1));
         assert_eq!(audit.unreadable.into_iter().collect::<Vec<_>>(), [name(7)]);
 

@@ -109,6 +109,8 @@ pub enum What {
     View(View),
     /// The replica crashed or was closed. Nobody sees anything through it any more.
     ReplicaEnded(ReplicaId),
+    /// The replica lives to the end and still cannot tell what became of the batch.
+    Unsettled(BatchId),
     /// Faults are over, what was on its way has arrived, and no client writes any more.
     Calm,
     /// The replica's state at the end of the run.
@@ -163,6 +165,34 @@ pub struct Violation {
     /// As docs/guarantees.md numbers them, or what else was broken.
     pub promise: &'static str,
     pub what: String,
+    pub about: About,
+}
+
+/// What a violation is about, where not every profile promises that it never happens (see `columns.rs`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum About {
+    #[default]
+    Other,
+    /// A batch or segment counts twice.
+    Twice,
+    /// A batch that failed was shown.
+    Failed(BatchId),
+    /// This batch, acknowledged or seen, is not in a view, or not in the end.
+    Gone(BatchId),
+    /// Two batches stand in the wrong order.
+    Order(BatchId, BatchId),
+    /// This batch was never settled.
+    Unsettled(BatchId),
+}
+
+impl Violation {
+    pub fn new(at: Time, promise: &'static str, what: impl Into<String>) -> Violation {
+        Violation { at, promise, what: what.into(), about: About::Other }
+    }
+
+    pub fn about(self, about: About) -> Violation {
+        Violation { about, ..self }
+    }
 }
 
 impl History {
@@ -203,6 +233,6 @@ impl History {
     }
 
     pub fn violate(&mut self, at: Time, promise: &'static str, what: impl Into<String>) {
-        self.violations.push(Violation { at, promise, what: what.into() });
+        self.violations.push(Violation::new(at, promise, what));
     }
 }

@@ -4,6 +4,7 @@ use super::aim::Aim;
 use super::dice::Dice;
 use super::faults::Faults;
 use super::folds::Constants;
+use super::peer;
 use super::store::{Character, Traffic};
 use super::variety::Variety;
 use super::world::{MILLISECOND, SECOND, Scheduling, Time};
@@ -79,6 +80,31 @@ pub struct Plan {
     pub payload: u64,
     /// How long clients write and faults happen.
     pub active: Time,
+    pub peers: Option<Peers>,
+    /// The mean time between two things that a person does to the bucket.
+    pub tampering: Option<Time>,
+}
+
+/// Replicas of the existing implementation, on the same bucket.
+#[derive(Clone, Copy, Debug)]
+pub struct Peers {
+    pub count: usize,
+    pub settings: peer::Settings,
+    /// The mean time between two of its writes.
+    pub think: Time,
+    pub lateness: Lateness,
+}
+
+/// What may be late where a peer is: it knows neither `expires` nor `proof`, so the more may be, the less is promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lateness {
+    /// No PUT is repeated or arrives late, no answer comes late, and no peer freezes: everything that is promised together with the
+    /// peer must hold.
+    None,
+    /// PUTs are late and repeated.
+    Puts,
+    /// Besides, peers freeze and get their answers late: then a LIST of theirs may show less than was there when it ended.
+    Peers,
 }
 
 /// What happens to processes, and to the store as a whole. Zero: never.
@@ -166,7 +192,7 @@ impl Plan {
             Profile::Fleet => Variety::draw(seed, &mut settings, replicas, &namespaces, active),
             _ => Variety::default(),
         };
-        Plan {
+        let mut plan = Plan {
             seed,
             profile,
             aim: None,
@@ -185,7 +211,53 @@ impl Plan {
             batches,
             payload,
             active,
+            peers: None,
+            tampering: None,
+        };
+        match profile {
+            Profile::Peer => plan.add_peers(),
+            Profile::Operator => {
+                let mut dice = Dice::new(seed, "operator");
+                plan.tampering = Some(*dice.pick(&[plan.fold_age, 3 * plan.fold_age, 60 * SECOND]));
+            }
+            Profile::Beyond => plan.leave_assumptions(),
+            Profile::Fleet => {}
         }
+        plan
+    }
+
+    /// Clocks further apart than S, that jump; objects that become visible later than D.
+    fn leave_assumptions(&mut self) {
+        let mut dice = Dice::new(self.seed, "beyond");
+        self.character.nodes = dice.within(2..4) as usize;
+        self.character.skewed_stamps = true;
+        self.character.skew = *dice.pick(&[self.fold_age / 5, self.fold_age, 60 * SECOND, 300 * SECOND]);
+        self.character.visibility = self.fold_age * *dice.pick(&[1, 2, 4]) / *dice.pick(&[1, 3]);
+        self.character.slow_commits = *dice.pick(&[0.0, 0.1, 0.3]);
+        self.chaos.clocks_mean = *dice.pick(&[10 * SECOND, 60 * SECOND]);
+    }
+
+    fn add_peers(&mut self) {
+        let mut dice = Dice::new(self.seed, "peers");
+        let lateness = *dice.pick(&[Lateness::None, Lateness::None, Lateness::None, Lateness::Puts, Lateness::Peers]);
+        if lateness == Lateness::None {
+            self.faults.late_put = 0.0;
+            self.faults.repeated = 0.0;
+        }
+        if lateness != Lateness::Peers {
+            self.faults.slow_answer = 0.0;
+        }
+        let interval = dice.within(SECOND..self.fold_age / 2);
+        let settings = peer::Settings {
+            interval,
+            threshold: self.settings.compaction.segment_threshold,
+            aged_after: self.fold_age.max(2 * interval),
+            patience: self.fold_age / 2,
+            clock_ahead: *dice.pick(&[0, SECOND, 300 * SECOND]),
+        };
+        self.replicas = dice.within(2..4) as usize;
+        self.peers =
+            Some(Peers { count: dice.within(1..3) as usize, settings, think: *dice.pick(&[SECOND / 2, 2 * SECOND, 5 * SECOND]), lateness });
     }
 
     pub fn constants(&self) -> Constants {

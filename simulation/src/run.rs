@@ -2,14 +2,17 @@
 
 use super::aim::Aim;
 use super::checker::{self, Fairness};
+use super::columns::Findings;
 use super::faults::{Counts, Happened, Injector};
 use super::fleet::Fleet;
-use super::folds;
-use super::history::{Ending, History, Violation, What};
-use super::plan::Plan;
+use super::folds::{self, Audit, Company};
+use super::history::{Ending, History, ReplicaId, Violation, What};
+use super::loud::{Ear, Said};
+use super::plan::{Plan, Profile};
 use super::store::Bucket;
 use super::world::{SECOND, Time, World};
 use opjournal::reached;
+use std::collections::{BTreeMap, BTreeSet};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
@@ -37,17 +40,20 @@ pub fn run(plan: Plan, traced: bool) -> Report {
 /// The same, where `injector` decides which of the faults that are drawn happen.
 pub fn run_with(plan: Plan, traced: bool, injector: Injector) -> Report {
     let world = World::new(plan.seed, plan.scheduling);
-    if !traced {
-        return run_in(&world, plan, injector);
+    let ear = Ear::new(&world);
+    if !traced && plan.profile == Profile::Fleet {
+        return run_in(&world, plan, injector, &ear);
     }
-    world.keep_trace();
-    let subscriber = tracing_subscriber::registry().with(TraceLayer(world.clone()));
-    let mut report = tracing::subscriber::with_default(subscriber, || run_in(&world, plan, injector));
+    if traced {
+        world.keep_trace();
+    }
+    let subscriber = tracing_subscriber::registry().with(traced.then(|| TraceLayer(world.clone()))).with(ear.clone());
+    let mut report = tracing::subscriber::with_default(subscriber, || run_in(&world, plan, injector, &ear));
     report.trace = world.take_trace();
     report
 }
 
-fn run_in(world: &World, plan: Plan, injector: Injector) -> Report {
+fn run_in(world: &World, plan: Plan, injector: Injector, ear: &Ear) -> Report {
     // What an earlier run in this thread left.
     reached::take();
     let bucket = Bucket::new(world, plan.seed, plan.character);
@@ -79,7 +85,8 @@ fn run_in(world: &World, plan: Plan, injector: Injector) -> Report {
     for (branch, count) in reached::take() {
         counts.add_many(&format!("reached: {branch}"), count);
     }
-    let violations = judge(&plan, &history, &bucket, &mut counts, lasted);
+    let said: Vec<Said> = ear.take().into_iter().chain(fleet.refusals()).collect();
+    let violations = judge(&plan, &mut history, &bucket, &fleet, &said, &mut counts, lasted);
     let hash = world.hash();
     fleet.end();
     world.end();
@@ -87,59 +94,109 @@ fn run_in(world: &World, plan: Plan, injector: Injector) -> Report {
 }
 
 /// Everything that can be said once a run is over.
-fn judge(plan: &Plan, history: &History, bucket: &Bucket, counts: &mut Counts, lasted: Time) -> Vec<Violation> {
+fn judge(
+    plan: &Plan,
+    history: &mut History,
+    bucket: &Bucket,
+    fleet: &Fleet,
+    said: &[Said],
+    counts: &mut Counts,
+    lasted: Time,
+) -> Vec<Violation> {
+    let changes = bucket.history();
+    let peers = fleet.peers();
+    let company = Company { peers: peers.iter().map(|(process, _)| *process).collect(), operators: fleet.operator().into_iter().collect() };
+    let peers: BTreeSet<ReplicaId> = peers.into_iter().map(|(_, replica)| replica).collect();
+    let mut violations = Vec::new();
+    let mut audits = BTreeMap::new();
+    for name in &plan.namespaces {
+        let audit = folds::audit(&changes, name, plan.constants(), &company);
+        counts.add_all(&audit.counts);
+        violations.extend_from_slice(&audit.violations);
+        audits.insert(name.clone(), audit);
+    }
+    if audits.values().any(|audit| audit.late.is_some()) {
+        // A peer applies what is void, so it may end with another state.
+        history.events.retain(|event| !matches!(&event.what, What::Final { replica, .. } if peers.contains(replica)));
+        if !peers.is_empty() {
+            counts.add("peer: a PUT was late");
+        }
+    }
     let one_clock_stamps =
         !plan.character.skewed_stamps || plan.character.skew == 0 || plan.character.nodes == 1 && plan.chaos.clocks_mean == 0;
-    let mut violations = checker::check(history, Fairness { one_clock_stamps });
-    let changes = bucket.history();
-    let is_complete = history.events.iter().any(|event| matches!(event.what, What::Final { .. }));
-    for name in &plan.namespaces {
-        let audit = folds::audit(&changes, name, plan.constants());
-        counts.add_all(&audit.counts);
-        violations.extend(audit.violations);
-        let text = audit.state.text();
-        for event in &history.events {
-            let promise = |promise, what| Violation { at: event.at, promise, what };
-            match &event.what {
-                What::Final { replica, namespace, state } if namespace == name && history.states[*state] != text => {
-                    let what = format!("replica {replica} ends with {}, and the bucket holds {text}", history.states[*state]);
-                    violations.push(promise("P4", what));
+    violations.extend(checker::check(history, Fairness { one_clock_stamps }));
+    for (name, audit) in &audits {
+        violations.extend(check_against_bucket(plan, history, name, audit, lasted));
+    }
+    let margin = 2 * plan.constants().skew + 2 * SECOND;
+    let findings = Findings { history, audits: &audits, peers: &peers, said, margin };
+    if let Some(peers) = plan.peers {
+        let before = violations.len();
+        violations.retain(|violation| !findings.excused_beside_peers(peers, violation));
+        counts.add_many("peer: excused", (before - violations.len()) as u64);
+    }
+    match plan.profile {
+        Profile::Fleet | Profile::Peer => {}
+        Profile::Operator => {
+            let before = violations.len();
+            violations.retain(|violation| !findings.excused_after_tampering(violation));
+            counts.add_many("operator: excused", (before - violations.len()) as u64);
+            violations.extend(findings.lost_silently());
+            for audit in audits.values() {
+                if !audit.lacking.is_empty() {
+                    counts.add("operator: something folded was gone for a while");
                 }
-                What::Ended(id, Ending::Applied { segment }) if history.batches[*id as usize].namespace == *name => {
-                    let is_in_it = audit.batches.get(segment).is_some_and(|batches| batches.contains(id));
-                    if !is_in_it {
-                        violations.push(promise("P1", format!("batch {id} was acknowledged as part of {segment}, which does not hold it")));
-                    }
+                if !audit.lost.is_empty() {
+                    counts.add("operator: something is lost, and it was said");
                 }
-                _ => {}
             }
         }
-        let spoiled = history.events.iter().filter_map(|event| match &event.what {
-            What::Spoiled { namespace, segment } if namespace == name => Some(segment.clone()),
-            _ => None,
-        });
-        if let Some(segment) = audit.unreadable.difference(&spoiled.collect()).next() {
-            let what = format!("{segment} of {name:?} was written by a replica and cannot be read");
-            violations.push(Violation { at: lasted, promise: "the format", what });
-        }
-        if is_complete && !history.unattended.contains(name) {
-            if audit.tail > plan.segment_threshold() {
-                violations.push(Violation {
-                    at: lasted,
-                    promise: "P9",
-                    what: format!("{} segments of {name:?} are not folded", audit.tail),
-                });
-            }
-            if audit.leftovers > 0 {
-                violations.push(Violation {
-                    at: lasted,
-                    promise: "P9",
-                    what: format!("{} folded segments of {name:?} are not deleted", audit.leftovers),
-                });
-            }
+        Profile::Beyond => {
+            violations.retain(|violation| !Findings::excused_beyond(violation));
+            violations.extend(findings.gone_silently());
         }
     }
     violations.sort_by_key(|violation| violation.at);
+    violations
+}
+
+/// Holds what clients were told, and what replicas ended with, to what is in the bucket.
+fn check_against_bucket(plan: &Plan, history: &History, name: &str, audit: &Audit, lasted: Time) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let text = audit.state.text();
+    for event in &history.events {
+        match &event.what {
+            What::Final { replica, namespace, state } if namespace == name && history.states[*state] != text => {
+                let what = format!("replica {replica} ends with {}, and the bucket holds {text}", history.states[*state]);
+                violations.push(Violation::new(event.at, "P4", what));
+            }
+            What::Ended(id, Ending::Applied { segment }) if history.batches[*id as usize].namespace == *name => {
+                let is_in_it = audit.batches.get(segment).is_some_and(|batches| batches.contains(id));
+                if !is_in_it {
+                    let what = format!("batch {id} was acknowledged as part of {segment}, which does not hold it");
+                    violations.push(Violation::new(event.at, "P1", what));
+                }
+            }
+            _ => {}
+        }
+    }
+    let spoiled = history.events.iter().filter_map(|event| match &event.what {
+        What::Spoiled { namespace, segment } if namespace == name => Some(segment.clone()),
+        _ => None,
+    });
+    if let Some(segment) = audit.unreadable.difference(&spoiled.collect()).next() {
+        let what = format!("{segment} of {name:?} was written by a replica and cannot be read");
+        violations.push(Violation::new(lasted, "the format", what));
+    }
+    let is_complete = history.events.iter().any(|event| matches!(event.what, What::Final { .. }));
+    if is_complete && !history.unattended.contains(name) {
+        if audit.tail > plan.segment_threshold() {
+            violations.push(Violation::new(lasted, "P9", format!("{} segments of {name:?} are not folded", audit.tail)));
+        }
+        if audit.leftovers > 0 {
+            violations.push(Violation::new(lasted, "P9", format!("{} folded segments of {name:?} are not deleted", audit.leftovers)));
+        }
+    }
     violations
 }
 

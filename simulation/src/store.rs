@@ -274,6 +274,11 @@ impl Bucket {
         }
     }
 
+    /// Sets the clocks of all nodes right.
+    pub fn mend_clocks(&self) {
+        self.inner().nodes.iter_mut().for_each(|node| node.offset = 0);
+    }
+
     /// When the last request that is on its way now will have arrived.
     pub fn last_arrival(&self) -> Time {
         self.inner().last_arrival
@@ -541,6 +546,26 @@ impl Bucket {
         self.0.world.mix(now ^ stamp as u64);
         self.note(|| format!("store: {key} is visible, stamp {}", Stamp::from_nanos(stamp)));
         Ok(Answer::Put(Put { etag: Some(etag), date }))
+    }
+
+    /// A person's PUT: past the network and every condition.
+    pub fn put_at_once(&self, by: ProcessId, key: &str, body: Bytes) {
+        // Without a condition nothing can fail.
+        let _ = self.commit((by, self.0.world.now()), 0, key, body, &Condition::Always, None);
+    }
+
+    /// A person's DELETE. `false`: there is no such object.
+    pub fn remove_at_once(&self, by: ProcessId, key: &str) -> bool {
+        let is_there = self.inner().objects.contains_key(key);
+        self.remove(by, self.0.world.now(), key.to_owned());
+        is_there
+    }
+
+    /// The objects below a prefix, as they are at this moment.
+    pub fn objects(&self, prefix: &str) -> Vec<(String, Bytes)> {
+        let inner = self.inner();
+        let below = inner.objects.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix));
+        below.map(|(key, stored)| (key.clone(), stored.body.clone())).collect()
     }
 
     fn remove(&self, by: ProcessId, sent: Time, key: String) {

@@ -203,6 +203,12 @@ impl Fleet {
                 self.look(handle, None);
                 break;
             }
+            if self.inner().is_calm {
+                self.inner().counts.add("write: never settled");
+                self.inner().unsettled.push(segment.to_owned());
+                self.record(What::Unsettled(id));
+                break;
+            }
             handle.process.pause(SECOND).await;
         }
         self.waited(wait);

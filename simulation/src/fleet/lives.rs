@@ -3,6 +3,7 @@
 use super::{Fleet, Handle, Place, Tenant};
 use crate::dice::Dice;
 use crate::history::{ReplicaId, What};
+use crate::loud::Said;
 use crate::world::{Process, SECOND, Time};
 use opjournal::config::Settings;
 use opjournal::environment::Environment;
@@ -138,6 +139,7 @@ impl Fleet {
             self.waited(wait);
             match opened {
                 Ok(namespace) => {
+                    self.check_may_open(name);
                     if self.0.bucket.listed(process.id()).is_none() {
                         self.violate("P8", format!("replica {replica} is ready and has no LIST"));
                     }
@@ -167,6 +169,11 @@ impl Fleet {
                 Err(error) if error.status == Status::Closed => return None,
                 Err(error) if error.status == Status::Unreadable && !life.settings.allow_degraded => {
                     self.told_unreadable("namespace", name, &error, |_| true);
+                }
+                Err(error) if error.status == Status::RollupLost && self.operator().is_some() => {
+                    self.inner().counts.add("answer: namespace ROLLUP_LOST");
+                    let (at, namespace) = (self.now(), name.to_owned());
+                    self.inner().refusals.push(Said { at, namespace, message: error.message });
                 }
                 Err(error) => self.expect("namespace", &error, &[Status::Unavailable, Status::TimedOut]),
             }

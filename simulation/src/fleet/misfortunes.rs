@@ -3,6 +3,7 @@
 use super::{Fleet, Tenant};
 use crate::faults::{Fault, Weather};
 use crate::history::{ReplicaId, What};
+use crate::plan::Profile;
 use crate::store::{Step, Traffic};
 use crate::world::{ProcessId, SECOND, Time};
 use opjournal::environment::Environment;
@@ -86,7 +87,7 @@ impl Fleet {
             let sleeps_through = dice.chance(0.3) && chaos.freeze_at_step > 0.0;
             (inner.is_active, freezes, crashes, sleeps_through)
         };
-        if !is_active {
+        if !is_active || self.is_spared(process) {
             return;
         }
         if let Step::Delayed { until } = step {
@@ -192,7 +193,9 @@ impl Fleet {
         while self.is_active() {
             let pause = self.dice(|dice| dice.around(mean));
             self.0.outside.pause(pause).await;
-            self.0.bucket.set_clocks();
+            if self.is_active() || self.0.plan.profile != Profile::Beyond {
+                self.0.bucket.set_clocks();
+            }
         }
     }
 }
