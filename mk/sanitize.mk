@@ -1,10 +1,9 @@
-# make miri             everything that Miri can run, MIRI=quick for the part that CI runs
+# make miri             everything that Miri can run; miri-quick: the part that CI runs
 # make sanitize         the C tests with the library under the address, undefined-behaviour and thread sanitizers, and under valgrind
 # make sanitize-asan    one of them; likewise sanitize-ubsan, sanitize-tsan, sanitize-valgrind; CALLS=N for the hostile program's part
 # make hostile          CALLS=1000000 SEED=1 THREADS=6 (these if nothing is said): that many hostile calls on the library as it is installed
 # Each takes FIGURES=FILE, where it writes what it ran and found, as JSON. docs/sanitizers.md says what each one sees.
 
-MIRI    ?= full
 CALLS   ?=
 SEED    ?=
 THREADS ?= 6
@@ -12,10 +11,13 @@ FIGURES ?=
 
 SANITIZERS := asan ubsan tsan valgrind
 
-.PHONY: miri sanitize sanitize-quick hostile $(addprefix sanitize-,$(SANITIZERS))
+.PHONY: miri miri-quick sanitize sanitize-quick hostile $(addprefix sanitize-,$(SANITIZERS))
 
 miri:
-	@python3 scripts/miri.py $(if $(FIGURES),--figures '$(FIGURES)') $(MIRI)
+	@python3 scripts/miri.py $(if $(FIGURES),--figures '$(FIGURES)') full
+
+miri-quick:
+	@python3 scripts/miri.py $(if $(FIGURES),--figures '$(FIGURES)') quick
 
 sanitize:
 	@python3 scripts/sanitize.py $(if $(CALLS),--calls $(CALLS)) --seed $(or $(SEED),1) $(if $(FIGURES),--figures '$(FIGURES)') $(SANITIZERS)

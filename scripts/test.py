@@ -33,7 +33,7 @@ SUITES = [
     ("library", "make lib pkgconfig", ROOT, {}),
     ("c-abi", "make test-c", ROOT, {}),
     ("sanitize", "make sanitize-quick", ROOT, {}),
-    ("miri", "make miri MIRI=quick", ROOT, {}),
+    ("miri", "make miri-quick", ROOT, {}),
     ("c-bindings", "make test-bindings-c", ROOT, {}),
     ("go-vet", "go vet ./...", GO, {"PKG_CONFIG_PATH": PKG_CONFIG}),
     ("go", "go test -race -count=1 -v ./...", GO, {"PKG_CONFIG_PATH": PKG_CONFIG, "GODEBUG": "cgocheck=1"}),
