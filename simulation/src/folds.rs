@@ -58,8 +58,8 @@ pub struct Audit {
     pub restamped: BTreeSet<BatchId>,
     /// When each batch that had been folded was first neither in the rollup nor listed, because of what a person did.
     pub lacking: BTreeMap<BatchId, Time>,
-    /// Those of them that are so at the end.
-    pub lost: BTreeSet<BatchId>,
+    /// Those of them that are so at the end, and since when.
+    pub lost: BTreeMap<BatchId, Time>,
     /// When a person first touched the rollup.
     pub tampered: Option<Time>,
 }
@@ -447,7 +447,6 @@ impl Auditor {
                 }
             }
         }
-        self.end_of_others();
         self.audit
     }
 }

@@ -164,8 +164,11 @@ impl Auditor {
         if self.audit.tampered.is_none() {
             return;
         }
-        for id in self.lacks() {
+        let lacks = self.lacks();
+        self.audit.lost.retain(|id, _| lacks.contains(id));
+        for id in lacks {
             self.audit.lacking.entry(id).or_insert(at);
+            self.audit.lost.entry(id).or_insert(at);
         }
     }
 
@@ -173,12 +176,6 @@ impl Auditor {
         let is_live = |name: &String| self.live.get(name).is_some_and(|segment: &Segment| !segment.is_void());
         let gone = self.taken_in.iter().filter(|name| !self.rollup.taken_in.contains(*name) && !is_live(name));
         gone.flat_map(|name| self.audit.batches.get(name).into_iter().flatten().copied()).collect()
-    }
-
-    pub(super) fn end_of_others(&mut self) {
-        if self.audit.tampered.is_some() {
-            self.audit.lost = self.lacks();
-        }
     }
 }
 
