@@ -1,6 +1,7 @@
 //! What the network and a node in trouble do with a request.
 
-use super::{Character, Inner, Request};
+use super::requests::Request;
+use super::{Character, Inner};
 use crate::dice::Dice;
 use crate::faults::{Fault, Weather};
 use crate::world::{MICROSECOND, Process, SECOND, Time};
