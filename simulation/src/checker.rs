@@ -3,16 +3,20 @@
 use super::batches::BatchSet;
 use super::history::{About, Ending, Event, History, ReplicaId, Settlement, StateId, Violation, What};
 use super::model::{BatchId, Model, log_of};
+use super::settled::{Settled, Times};
 use super::unreadable::Unreadable;
 use super::world::Time;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the checker must know of the store to judge fairly.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Fairness {
     /// Stamps come from one clock. Where they come from several, a later segment may carry an earlier stamp, and the canonical order is not the order in which a
     /// client wrote: then only P4's agreement on an order is checked, not P5's on which.
     pub one_clock_stamps: bool,
+    /// When an open outcome must be settled, where nothing may keep it open: where the peer folds, or a person puts an old rollup back,
+    /// it may stay so.
+    pub settles: Option<Times>,
 }
 
 /// Checks the whole history, and returns every violation found, the earliest first.
@@ -73,6 +77,7 @@ struct Checker<'a> {
     shown: BatchSet,
     finals: BTreeMap<&'a str, (ReplicaId, StateId, Time)>,
     unreadable: Unreadable<'a>,
+    open: Option<Settled>,
     now: Time,
 }
 
@@ -99,6 +104,7 @@ impl<'a> Checker<'a> {
             shown: BatchSet::default(),
             finals: BTreeMap::new(),
             unreadable: Unreadable::default(),
+            open: fairness.settles.map(Settled::new),
             now: 0,
         }
     }
@@ -115,6 +121,9 @@ impl<'a> Checker<'a> {
         self.now = event.at;
         if let Some(what) = self.unreadable.event(&event.what) {
             self.violate("unreadable segments", what);
+        }
+        if let Some(what) = self.open.as_mut().and_then(|open| open.event(event.at, &event.what)) {
+            self.violate("P3", what);
         }
         match &event.what {
             What::Submitted(batch) => self.submitted(*batch),
@@ -145,8 +154,13 @@ impl<'a> Checker<'a> {
                     self.violate("bounds", format!("{name} of replica {replica} is {is}, and may be at most {most}"));
                 }
             }
+            What::Quiet(quiet) => {
+                if let Some(what) = quiet.judge() {
+                    self.violate("requests are bounded", what);
+                }
+            }
             What::OpenBegan { .. } | What::Opened { .. } | What::Spoiled { .. } | What::Healed { .. } => {}
-            What::ToldUnreadable { .. } | What::Calm => {}
+            What::ToldUnreadable { .. } | What::Calm | What::StillOpen { .. } | What::Reachable => {}
             What::Unsettled(batch) => {
                 let what = format!("batch {batch} is not settled though its replica lives");
                 self.violate_about(About::Unsettled(*batch), "P3", what);
@@ -373,7 +387,10 @@ impl<'a> Checker<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::folds::Constants;
     use super::super::history::View;
+    use super::super::quiet::{Quiet, Requests, Ticking};
+    use super::super::world::SECOND;
     use super::*;
     use serde_json::json;
 
@@ -422,7 +439,7 @@ mod tests {
         }
 
         fn promises(&self) -> Vec<&'static str> {
-            check(&self.0, Fairness { one_clock_stamps: true }).iter().map(|violation| violation.promise).collect()
+            check(&self.0, Fairness { one_clock_stamps: true, ..Fairness::default() }).iter().map(|violation| violation.promise).collect()
         }
     }
 
@@ -515,7 +532,7 @@ mod tests {
         let (first, second) = (hand.submit(0), hand.submit(0));
         hand.view(1, &[second, first]);
         assert_eq!(hand.promises(), ["P5"]);
-        assert!(check(&hand.0, Fairness { one_clock_stamps: false }).is_empty());
+        assert!(check(&hand.0, Fairness::default()).is_empty());
     }
 
     #[test]
@@ -614,5 +631,37 @@ mod tests {
         hand.add(What::FlushBegan { flush: 1, namespace: "n".to_owned() });
         hand.view(0, &[]).after_flush = Some(1);
         assert_eq!(hand.promises(), ["unreadable segments"]);
+    }
+    #[test]
+    fn p3_open_for_too_long() {
+        let mut hand = Hand::new();
+        let id = hand.submit(0);
+        hand.add(What::Ended(id, Ending::Unknown { segment: "segment-y.json".to_owned() })).add(What::Reachable);
+        for good_ticks in [4, 5, 6, 7] {
+            hand.0.add(3600 * SECOND, What::StillOpen { batch: id, good_ticks });
+        }
+        assert_eq!(hand.promises(), [""; 0], "where something may keep it open");
+        let times = Times::new(Constants { fold_age: 30 * SECOND, skew: 2 * SECOND });
+        let fairness = Fairness { settles: Some(times), ..Fairness::default() };
+        assert_eq!(check(&hand.0, fairness).iter().map(|violation| violation.promise).collect::<Vec<_>>(), ["P3"]);
+    }
+
+    #[test]
+    fn more_requests_than_are_due() {
+        let mut hand = Hand::new();
+        let ticking = Ticking { ticks: 4, interval: 15 * SECOND, pages: 1, spares_rollup: true };
+        let mut quiet = Quiet {
+            replica: 0,
+            lasted: 60 * SECOND,
+            requests: Requests { lists: 5, gets: 0, writes: 0 },
+            namespaces: vec![ticking],
+            sharing: 0,
+            is_flushed: false,
+        };
+        hand.add(What::Quiet(quiet.clone()));
+        assert_eq!(hand.promises(), [""; 0]);
+        quiet.requests.gets = 1;
+        hand.add(What::Quiet(quiet));
+        assert_eq!(hand.promises(), ["requests are bounded"]);
     }
 }

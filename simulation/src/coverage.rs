@@ -46,6 +46,8 @@ pub const GROUPS: &[Group] = &[
             "second journal in a process",
             "namespace closed in mid-traffic",
             "endless flushes",
+            "storm of flushes",
+            "quiet window",
             "legacy object",
             "legacy object that is none",
             "unreadable segment: UnknownOp",

@@ -1,6 +1,7 @@
 //! A fleet of real engines in one world: replicas that open, crash, freeze, close and start again, and clients that write, read
 //! and flush through the public interface and write down what they saw.
 
+mod calm;
 mod clients;
 mod ending;
 mod lives;

@@ -2,6 +2,7 @@
 //! looks at.
 
 use super::model::{BatchId, Model};
+use super::quiet::Quiet;
 use super::world::Time;
 use foldhash::fast::FixedState;
 use serde_json::Value;
@@ -68,6 +69,16 @@ pub enum What {
     Ended(BatchId, Ending),
     /// The query `Outcome` answered for a batch whose ending was unknown.
     Settled(BatchId, Settlement),
+    /// The same, where the answer is that it is open still.
+    StillOpen {
+        batch: BatchId,
+        /// How many good ticks its replica had in this namespace until now.
+        good_ticks: u64,
+    },
+    /// The store answers everybody from now on, nobody is frozen, and what was on its way has arrived.
+    Reachable,
+    /// A while in which nothing was new.
+    Quiet(Quiet),
     FlushBegan {
         flush: u64,
         namespace: String,

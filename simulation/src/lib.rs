@@ -20,7 +20,9 @@ pub mod mutants;
 pub mod operator;
 pub mod peer;
 pub mod plan;
+pub mod quiet;
 pub mod run;
+pub mod settled;
 pub mod shrink;
 pub mod store;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::folds::{self, Audit, Company};
 use super::history::{Ending, History, ReplicaId, Violation, What};
 use super::loud::{Ear, Said};
 use super::plan::{Plan, Profile};
+use super::settled::Times;
 use super::store::Bucket;
 use super::world::{SECOND, Time, World};
 use opjournal::reached;
@@ -124,7 +125,8 @@ fn judge(
     }
     let one_clock_stamps =
         !plan.character.skewed_stamps || plan.character.skew == 0 || plan.character.nodes == 1 && plan.chaos.clocks_mean == 0;
-    violations.extend(checker::check(history, Fairness { one_clock_stamps }));
+    let settles = (plan.profile == Profile::Fleet).then(|| Times::new(plan.constants()));
+    violations.extend(checker::check(history, Fairness { one_clock_stamps, settles }));
     for (name, audit) in &audits {
         violations.extend(check_against_bucket(plan, history, name, audit, lasted));
     }

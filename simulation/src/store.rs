@@ -13,6 +13,7 @@ pub use requests::Traffic;
 
 use super::dice::Dice;
 use super::faults::{Counts, Fault, Faults, Injector, Weather};
+use super::quiet::Requests;
 use super::world::{MICROSECOND, Process, ProcessId, SECOND, Time, World};
 use bytes::Bytes;
 use client::Client;
@@ -95,6 +96,8 @@ struct Inner {
     last_arrival: Time,
     /// For each process, the sending of the latest LIST that it has an answer to.
     listed: BTreeMap<ProcessId, Time>,
+    /// What each process asked.
+    asked: BTreeMap<ProcessId, Requests>,
     /// How often each process was given each segment's body.
     fetched: BTreeMap<(ProcessId, String), u32>,
     /// Ends of connections on which nothing will ever come.
@@ -139,6 +142,7 @@ impl Bucket {
                 puts: 0,
                 last_arrival: 0,
                 listed: BTreeMap::new(),
+                asked: BTreeMap::new(),
                 fetched: BTreeMap::new(),
                 hung: Vec::new(),
                 interference: None,
@@ -286,6 +290,20 @@ impl Bucket {
         self.inner().listed.get(&process).copied()
     }
 
+    /// What a process asked so far.
+    pub fn asked(&self, process: ProcessId) -> Requests {
+        self.inner().asked.get(&process).copied().unwrap_or_default()
+    }
+
+    /// How many pages a LIST of a namespace has now.
+    pub fn pages(&self, namespace: &str) -> u64 {
+        let prefix = prefix_of(namespace);
+        let objects = self.inner().objects.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix)).count();
+        let character = &self.0.character;
+        let is_empty_last = character.trailing_page && objects > 0 && objects.is_multiple_of(character.page);
+        (objects.div_ceil(character.page).max(1) + usize::from(is_empty_last)) as u64
+    }
+
     /// The segments that a process was given more than once.
     pub fn fetched_again(&self) -> Vec<(ProcessId, String)> {
         self.inner().fetched.iter().filter(|(_, times)| **times > 1).map(|(fetch, _)| fetch.clone()).collect()
@@ -317,6 +335,12 @@ impl Bucket {
         let reply = Reply { traffic, sender };
         let (stream, passage) = {
             let mut inner = self.inner();
+            let asked = inner.asked.entry(id).or_default();
+            match &request {
+                Request::List { .. } => asked.lists += 1,
+                Request::Get { .. } => asked.gets += 1,
+                Request::Put { .. } | Request::Delete { .. } => asked.writes += 1,
+            }
             let stream = inner.stream_of(process.name(), &request);
             inner.dice = Dice::new(self.0.seed ^ stream, "passage");
             (stream, inner.passage(&self.0.character, sent, process, &request))

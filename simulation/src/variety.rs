@@ -18,6 +18,8 @@ pub struct Variety {
     pub legacy: BTreeMap<String, String>,
     pub spoilers: Vec<Spoiler>,
     pub habits: Habits,
+    /// Every replica is flushed 64 times at once, in the calm.
+    pub storm: bool,
 }
 
 /// What a replica is given in another way than the rest of the fleet.
@@ -169,6 +171,7 @@ impl Variety {
         if dice.chance(0.3) {
             variety.habits = habits(&mut dice);
         }
+        variety.storm = dice.chance(0.08);
         variety
     }
 }

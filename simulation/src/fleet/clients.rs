@@ -197,6 +197,12 @@ impl Fleet {
                     break;
                 }
             };
+            if settlement == Settlement::Unknown {
+                let figures = &handle.journal.stats()["namespaces"][&handle.name];
+                let figure = |name: &str| figures[name].as_u64().unwrap_or(0);
+                let good_ticks = figure("ticks").saturating_sub(figure("failed_ticks"));
+                self.record(What::StillOpen { batch: id, good_ticks });
+            }
             self.record(What::Settled(id, settlement));
             if settlement != Settlement::Unknown {
                 self.inner().counts.add(&format!("write: settled as {settlement:?}").to_lowercase());

@@ -36,6 +36,7 @@ impl Fleet {
         world.sleep_until(arrived).await;
         world.note(|| "everything has arrived".to_owned());
         self.mend_rollups().await;
+        self.record(What::Reachable);
 
         // A write may be open for as long as it takes to be void, and another be waiting behind it.
         let interval = plan.sync_interval();
@@ -57,6 +58,7 @@ impl Fleet {
 
         outside.pause(2 * interval + interval / 4 + 5 * SECOND).await;
         self.agree("P9: two good ticks after the last fault", false);
+        self.storms().await;
         // Aged, stood for two ticks, jitter; as many folds as it takes; then F and two ticks until the deletes.
         outside.pause(plan.aged_after() + 6 * interval + plan.fold_age + 3 * interval + 20 * SECOND).await;
         if let Some(peers) = plan.peers {
@@ -65,6 +67,7 @@ impl Fleet {
         }
         self.agree("P4", true);
         self.record_peers();
+        self.quiet().await;
 
         for place in 0..plan.replicas {
             let stands = self.place(place);
