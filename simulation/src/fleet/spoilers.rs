@@ -32,9 +32,9 @@ impl Fleet {
         let spoiled = Spoiled { namespace: spoiler.namespace.clone(), segment: segment.clone(), object: object.clone() };
         self.inner().spoiled.push(spoiled);
         let Remedy::Quarantine(after) = spoiler.remedy else { return };
-        outside.pause(after).await;
-        // Known to whoever waits for the end.
+        // Known to whoever waits for the end: what is moved aside later than that nobody folds in time.
         let wait = self.wait(ReplicaId::MAX, format!("moving {object} aside"));
+        outside.pause(after).await;
         let mut tries = 0;
         while bucket.holds(&object).is_some() {
             tries += 1;
