@@ -48,7 +48,8 @@ impl Fleet {
         // A fold by a peer may have made away with what would tell.
         let late = self.waited_for();
         self.inner().is_calm = true;
-        outside.pause(2 * SECOND).await;
+        // Longer than an open takes.
+        outside.pause(2 * SECOND + 20 * plan.character.latency).await;
         // Who is refused again and again waits anew each time.
         let still = self.waited_for();
         for (replica, what) in late.into_iter().filter(|(wait, _)| still.contains_key(wait)).map(|(_, left)| left) {
