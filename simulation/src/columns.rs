@@ -7,6 +7,7 @@ use super::loud::Said;
 use super::model::{BatchId, log_of};
 use super::plan::{Lateness, Peers};
 use super::world::Time;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What was found out of a run, for whoever judges it.
@@ -112,11 +113,11 @@ impl Findings<'_> {
                     if let Some(began) = view.after_flush.and_then(|flush| flushes.get(&flush)) {
                         flushed_at.insert(view.replica, *began);
                     }
-                    if !knew.contains_key(&view.replica) {
+                    if let Entry::Vacant(place) = knew.entry(view.replica) {
                         let log = log_of(&self.history.states[view.state]).unwrap_or_default();
                         let gone = log.iter().filter_map(|id| audit.lost.get(id));
                         if let Some(gone) = gone.copied().filter(|gone| event.at < *gone).min() {
-                            knew.insert(view.replica, gone);
+                            place.insert(gone);
                         }
                     }
                 }

@@ -71,6 +71,9 @@ pub const GROUPS: &[Group] = &[
         seeds: SEEDS,
         entries: &[
             "open UNAVAILABLE",
+            "open DENIED",
+            "namespace DENIED",
+            "flush DENIED",
             "namespace TIMED_OUT",
             "namespace UNAVAILABLE",
             "submit CLOSED",

@@ -51,6 +51,10 @@ faults! {
     ListTruncated = "LIST truncated",
     /// The answer that comes is that to the second arrival: a PUT that was done is answered with 412.
     SecondAnswered = "answer to the repetition",
+    /// 403 to a LIST or GET.
+    ReadDenied = "read denied",
+    /// An answer carries no `Date`.
+    NoDate = "answer without Date",
     /// A DELETE of several keys does some and fails.
     PartialDelete = "delete done in part",
     /// Most requests are answered with 503.
@@ -181,11 +185,23 @@ pub struct Faults {
     pub slow_answer: f64,
     /// A DELETE of several keys does some and fails.
     pub partial_delete: f64,
+    /// 403 to a LIST or GET.
+    pub denied: f64,
+    /// An answer carries no `Date`. Those to the test of the store always do: a store that never gives one is refused there.
+    pub no_date: f64,
     /// So much longer, at least and at most, takes every answer to a LIST or GET. A slow line, and not counted as a fault.
     pub slow_reads: (Time, Time),
 }
 
 impl Faults {
+    /// Draws what only few seeds have.
+    pub fn draw_rare(&mut self, seed: u64) {
+        let mut dice = Dice::new(seed, "rare faults");
+        let (is_denied, is_dateless, rate) = (dice.chance(0.06), dice.chance(0.06), *dice.pick(&[0.005, 0.02, 0.08]));
+        self.denied = if is_denied { rate } else { 0.0 };
+        self.no_date = if is_dateless { rate } else { 0.0 };
+    }
+
     /// Rates for one run: every kind of fault is absent, rare or common, independent of the others.
     pub fn draw(dice: &mut Dice) -> Faults {
         let scale = *dice.pick(&[0.0, 0.3, 1.0, 1.0, 2.0]);
@@ -204,6 +220,8 @@ impl Faults {
             broken_body: rate(0.15),
             slow_answer: rate(0.04),
             partial_delete: rate(0.3),
+            denied: 0.0,
+            no_date: 0.0,
             slow_reads: (0, 0),
         }
     }

@@ -171,7 +171,10 @@ impl Plan {
             drift_ppm: *dice.pick(&[0, 20, 100]),
         };
         let character = Character::draw(&mut dice, visibility, skew);
-        let faults = if dice.chance(0.1) { Faults::default() } else { Faults::draw(&mut dice) };
+        let mut faults = if dice.chance(0.1) { Faults::default() } else { Faults::draw(&mut dice) };
+        if profile == Profile::Fleet {
+            faults.draw_rare(seed);
+        }
         let aged = fold_age.max(2 * sync_interval);
         let chaos = Chaos {
             replica_mean: *dice.pick(&[0, 10 * SECOND, 30 * SECOND, 90 * SECOND]),

@@ -332,8 +332,7 @@ impl Bucket {
         world.sleep_until(world.now() + MICROSECOND).await;
         let sent = world.now();
         let (sender, wait) = oneshot::channel();
-        let reply = Reply { traffic, sender };
-        let (stream, passage) = {
+        let (stream, passage, is_dateless) = {
             let mut inner = self.inner();
             let asked = inner.asked.entry(id).or_default();
             match &request {
@@ -343,8 +342,14 @@ impl Bucket {
             }
             let stream = inner.stream_of(process.name(), &request);
             inner.dice = Dice::new(self.0.seed ^ stream, "passage");
-            (stream, inner.passage(&self.0.character, sent, process, &request))
+            let passage = inner.passage(&self.0.character, sent, process, &request);
+            let rate = inner.faults.no_date;
+            let is_dateless = inner.dice.chance(rate) && !request.is_test();
+            let hit = || format!("{}: {}", process.name(), request.describe());
+            let is_answered = matches!(passage.fate, Fate::Answered);
+            (stream, passage, is_dateless && is_answered && inner.injector.strikes(Fault::NoDate, sent, hit))
         };
+        let reply = Reply { traffic, is_dateless, sender };
         self.note(|| {
             let fate = match &passage.fate {
                 Fate::Answered => "",

@@ -48,6 +48,7 @@ impl Inner {
         let is_second_answered = dice.chance(0.5);
         let is_broken_off = dice.chance(faults.broken_body);
         let reads_take = dice.within(faults.slow_reads.0..faults.slow_reads.1);
+        let is_denied = dice.chance(faults.denied);
 
         let lost = |message: &str| if hangs { Fate::Hangs } else { Fate::Fails(Failure::new(Kind::Unavailable, message)) };
         let hit = || format!("{}: {}", process.name(), request.describe());
@@ -77,7 +78,8 @@ impl Inner {
             }
         }
         let mut back = back;
-        if matches!(request, Request::List { .. } | Request::Get { .. }) {
+        let reads = matches!(request, Request::List { .. } | Request::Get { .. });
+        if reads {
             back += reads_take;
         }
         if is_slow && self.injector.strikes(Fault::AnswerSlow, now, hit) {
@@ -85,7 +87,10 @@ impl Inner {
         }
         self.last_arrival = arrivals.iter().copied().fold(self.last_arrival, Time::max);
         let is_list = matches!(request, Request::List { .. });
-        let fate = if is_list && is_broken_off && self.injector.strikes(Fault::ListTruncated, now, hit) {
+        let fate = if reads && is_denied && self.injector.strikes(Fault::ReadDenied, now, hit) {
+            back += there;
+            Fate::Fails(Failure::new(Kind::Denied, "403 Access Denied"))
+        } else if is_list && is_broken_off && self.injector.strikes(Fault::ListTruncated, now, hit) {
             Fate::Fails(Failure::new(Kind::Unavailable, "the connection broke inside the body"))
         } else if is_answer_lost && self.injector.strikes(Fault::AnswerLost, now, hit) {
             back = there + gives_up_after;

@@ -36,17 +36,34 @@ pub(super) enum Answer {
 /// Where the sender of a request waits for its answer.
 pub(super) struct Reply {
     pub(super) traffic: Traffic,
+    /// It comes without a `Date`.
+    pub(super) is_dateless: bool,
     pub(super) sender: oneshot::Sender<Result<Answer, Failure>>,
 }
 
 impl Reply {
-    pub(super) fn send(self, answer: Result<Answer, Failure>) {
+    pub(super) fn send(self, mut answer: Result<Answer, Failure>) {
+        if self.is_dateless {
+            match &mut answer {
+                Ok(answer) => *answer.date_mut() = None,
+                Err(failure) => failure.date = None,
+            }
+        }
         // Whoever gave up does not wait any more.
         let _ = self.sender.send(answer);
     }
 }
 
 impl Request {
+    /// It belongs to the test of the store.
+    pub(super) fn is_test(&self) -> bool {
+        let key = match self {
+            Request::Put { key, .. } | Request::Get { key, .. } | Request::List { prefix: key, .. } => Some(key),
+            Request::Delete { keys } => keys.first(),
+        };
+        key.is_some_and(|key| key.starts_with(".metadata/.probe/"))
+    }
+
     pub(super) fn changes(&self) -> bool {
         matches!(self, Request::Put { .. } | Request::Delete { .. })
     }
@@ -78,6 +95,15 @@ impl Request {
 }
 
 impl Answer {
+    fn date_mut(&mut self) -> &mut Option<Stamp> {
+        match self {
+            Answer::Put(put) => &mut put.date,
+            Answer::NotModified(date) | Answer::Found { date, .. } => date,
+            Answer::List(page) => &mut page.date,
+            Answer::Delete(deleted) => &mut deleted.date,
+        }
+    }
+
     pub(super) fn describe(&self) -> String {
         match self {
             Answer::Put(put) => format!("done, {}", put.etag.as_ref().map_or("", |tag| tag.0.as_str())),
