@@ -30,8 +30,8 @@ BEGIN, END = "<!-- figures -->", "<!-- end -->"
 # name, command; {figures} is a file into which the command writes a JSON object
 STEPS = [
     ("test", "make test"),
-    ("mutants", "make mutants FIGURES={figures}"),
-    ("sim", "make sim SEEDS=1000000 FIGURES={figures}"),
+    ("mutants", 'make mutants MUTANTS_FLAGS="--figures {figures}"'),
+    ("sim", 'make sim SEEDS=1000000 SIM="--figures {figures}"'),
     ("soak", "make soak MINUTES=30 FIGURES={figures}"),
     ("miri", "make miri FIGURES={figures}"),
     ("sanitize", "make sanitize FIGURES={figures}"),
@@ -51,6 +51,11 @@ def source():
     """A name for what is verified: every tracked file but the documentation, as it is committed."""
     files = git("ls-files", "--stage", "--", ".", ":!docs", ":!*.md")
     return hashlib.sha256(files.encode()).hexdigest()[:16]
+
+
+def plain(command):
+    """A command as one would type it, without its figures."""
+    return re.sub(r""" (FIGURES=|SIM="--figures |MUTANTS_FLAGS="--figures ){figures}"?""", "", command)
 
 
 def run(name, command):
@@ -87,7 +92,7 @@ def run(name, command):
     elif counted:
         told = {"passed": int(counted.group(1)), "failed": int(counted.group(2))}
     return {
-        "command": command.replace(f" FIGURES={figures}", ""),
+        "command": plain(command.replace(figures, "{figures}")),
         "commit": git("rev-parse", "--short", "HEAD").strip(),
         "source": source(),
         "date": datetime.date.today().isoformat(),
@@ -141,7 +146,7 @@ def main():
     options = parser.parse_args()
     if options.list:
         for name, command in STEPS:
-            print(f"{name:9} {command.replace(' FIGURES={figures}', '')}")
+            print(f"{name:9} {plain(command)}")
         return 0
     unknown = set(options.steps) - {name for name, _ in STEPS}
     if unknown:

@@ -41,11 +41,10 @@ impl Ground {
     }
 }
 
-/// The ground on which what a mutant takes away is needed most often. Absent where nothing that is simulated needs it, which
-/// `docs/simulation.md` tells.
-pub fn ground(mutant: Mutant) -> Option<Ground> {
+/// The ground on which what a mutant takes away is needed most often.
+pub fn ground(mutant: Mutant) -> Ground {
     use Ground::{Aimed, Drawn};
-    Some(match mutant {
+    match mutant {
         Mutant::RollupPutsDropTheirCondition | Mutant::AFoldWithoutAnswerIsForgotten => Aimed(Aim::FoldRace),
         Mutant::LatePutsCount
         | Mutant::RetriesOverwrite
@@ -55,9 +54,8 @@ pub fn ground(mutant: Mutant) -> Option<Ground> {
         | Mutant::ConflictsAreRefusals => Aimed(Aim::LateCopies),
         Mutant::PagesCountAsOneMoment | Mutant::OwnSegmentsSettleOneByOne => Aimed(Aim::ManyPages),
         Mutant::StampsAheadAge => Aimed(Aim::AheadOfDate),
-        Mutant::ALostRollupIsABeginning | Mutant::OlderRollupsAreAdopted | Mutant::TheChainHasNoOrder => {
-            return None;
-        }
+        Mutant::ALostRollupIsABeginning | Mutant::OlderRollupsAreAdopted => Drawn(Profile::Operator),
+        Mutant::TheChainHasNoOrder => Drawn(Profile::Beyond),
         Mutant::A404EndsTheTick => Aimed(Aim::SlowReader),
         Mutant::KeysIgnoreListedOnes | Mutant::KeysFollowTheLocalClock => Aimed(Aim::Ties),
         Mutant::TheLatestDateCounts | Mutant::AnswersCountWithoutDate => Aimed(Aim::SlowClock),
@@ -78,7 +76,7 @@ pub fn ground(mutant: Mutant) -> Option<Ground> {
         | Mutant::FIsEachReplicasOwn
         | Mutant::TheRollupIsLeftUnread
         | Mutant::DeletesComeAtOnce => Drawn(Profile::Fleet),
-    })
+    }
 }
 
 /// What was found out about a mutant, or about the engine as it is (`mutant` absent).

@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     } else {
         let wanted = |mutant: &Mutant| arguments.mutants.is_empty() || arguments.mutants.contains(&format!("{mutant:?}"));
         let mutants = Mutant::ALL.iter().copied().filter(wanted);
-        mutants.filter_map(|mutant| Some((Some(mutant), asked_for.or_else(|| ground(mutant))?))).collect()
+        mutants.map(|mutant| (Some(mutant), asked_for.unwrap_or_else(|| ground(mutant)))).collect()
     };
     if let (Some(seed), Some((mutant, ground))) = (arguments.trace, cases.first()) {
         mutant::use_in_this_thread(*mutant);
