@@ -238,8 +238,10 @@ impl Fleet {
                 self.look(handle, Some(flush));
             }
             Err(error) if error.status == Status::Unreadable => {
-                let status = &handle.journal.stats()["namespaces"][&handle.name]["unreadable"];
-                let names = |segment: &str| status.as_array().is_some_and(|all| all.iter().any(|one| one == segment));
+                let figures = &handle.journal.stats()["namespaces"][&handle.name];
+                let status = &figures["unreadable"];
+                // One that was closed meanwhile has no status.
+                let names = |segment: &str| figures.is_null() || status.as_array().is_some_and(|all| all.iter().any(|one| one == segment));
                 self.told_unreadable("flush", &handle.name, &error, names);
                 self.look(handle, None);
             }

@@ -68,7 +68,13 @@ impl Character {
             granularity: *dice.pick(&[MILLISECOND, SECOND]),
             stamped_at_arrival: *dice.pick(&[0.0, 0.5, 1.0]),
             // Many slow pages make a LIST that is never young.
-            page: if latency > 100 * MILLISECOND { 1000 } else { page },
+            page: if latency > 100 * MILLISECOND {
+                1000
+            } else if latency > 50 * MILLISECOND {
+                page.max(5)
+            } else {
+                page
+            },
             trailing_page: dice.chance(0.3),
             tags_of_content: dice.chance(0.7),
             latency,
