@@ -653,7 +653,7 @@ mod tests {
         let mut quiet = Quiet {
             replica: 0,
             lasted: 60 * SECOND,
-            requests: Requests { lists: 5, gets: 0, writes: 0 },
+            requests: Requests { lists: 5, ..Requests::default() },
             namespaces: vec![ticking],
             sharing: 0,
             is_flushed: false,

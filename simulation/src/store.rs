@@ -337,7 +337,7 @@ impl Bucket {
             let asked = inner.asked.entry(id).or_default();
             match &request {
                 // A store may be tested at any time, by who wants to write to it first.
-                request if request.is_test() => {}
+                request if request.is_test() => asked.tests += 1,
                 Request::List { .. } => asked.lists += 1,
                 Request::Get { .. } => asked.gets += 1,
                 Request::Put { .. } | Request::Delete { .. } => asked.writes += 1,
