@@ -27,7 +27,7 @@ SUITES = [
     ("rust", "cargo test --locked --no-fail-fast", ROOT, {}),
     ("simulation", "cargo test --locked -p opjournal-simulation --profile simulation --no-fail-fast", ROOT, {}),
     ("fuzz", "make fuzz SECONDS=5 JOBS=2", ROOT, {}),
-    ("sim", 'make sim SEEDS=20000 SIM="--for 120 --afresh"', ROOT, {}),
+    ("sim", 'make sim SEEDS=10000 SIM="--for 120 --afresh"', ROOT, {}),
     ("mutants", "make mutants", ROOT, {}),
     ("rustdoc", "cargo doc --locked --no-deps --document-private-items", ROOT, {"RUSTDOCFLAGS": "-D warnings -A rustdoc::private_intra_doc_links"}),
     ("library", "make lib pkgconfig", ROOT, {}),

@@ -287,6 +287,12 @@ impl Auditor {
         }
         let mut taken: Vec<(i128, String)> = Vec::new();
         let known = self.rollup.folded.clone();
+        // The PUT of a first fold, sent before a person deleted the rollup, finds its place empty once more: the same as if that person had restored it.
+        let was_folded = |name: &String| !self.live.contains_key(name) && self.ever_folded.contains_key(name);
+        let is_from_before = self.audit.tampered.is_some() && self.rollup.count == 0 && names.iter().any(was_folded);
+        if is_from_before {
+            self.audit.counts.add("seen: first rollup from before a deletion");
+        }
         for name in names.difference(&known) {
             match self.live.get(name).or_else(|| self.void_and_gone.get(name)) {
                 Some(segment) => taken.push((segment.stamp, name.clone())),
@@ -328,8 +334,8 @@ impl Auditor {
             self.violate(at, "P4", format!("the rollup holds {}, and its folds make {}", body["state"], self.rollup.state.text()));
         }
         self.rollup.mark = reached;
-        if names.iter().any(|name| self.is_restamped(name)) {
-            // Which of its stamps the fold saw cannot be told from outside: what it says is what holds.
+        if is_from_before || names.iter().any(|name| self.is_restamped(name)) {
+            // What the fold saw, and which of several stamps, cannot be told from outside any more: what it says is what holds.
             self.audit.violations.truncate(violations_before);
             self.rollup.mark = mark;
             self.rollup.count = proof["count"].as_u64().ok_or("no count")?;
