@@ -9,6 +9,10 @@ need() {
     fi
 }
 need cargo "Rust 1.94.1 or newer, https://rustup.rs"
+if command -v rustup >/dev/null 2>&1 && ! rustup run nightly rustc --version >/dev/null 2>&1; then
+    echo "missing: a nightly Rust (rustup toolchain install nightly), for the sanitizers, Miri and the fuzz targets" >&2
+    missing=1
+fi
 need go "Go 1.24 or newer, https://go.dev/dl"
 need cc "apt-get install gcc"
 need c++ "apt-get install g++"
