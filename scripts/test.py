@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Builds and passes everything: `make test`. Each suite is a command; its tests are counted from what it prints, and one that prints no
-count is a test itself. Ends with `N passed, N failed`, and with failure if any failed.
+count is a test itself. Ends with `N passed, N failed`, and with failure if any failed. A suite that needs what this machine neither has nor can
+install (a nightly Rust) says `left out: why`; that is repeated at the end.
 
     scripts/test.py             all suites
     scripts/test.py rust go     those only
@@ -46,6 +47,7 @@ SUITES = [
 # What a runner prints for its tests: passed and failed.
 COUNTS = re.compile(r"^test result: \S+ (\d+) passed; (\d+) failed", re.MULTILINE)
 PASSED = re.compile(r"^(?:ok [A-Za-z]\S*( .*)?|\s*--- PASS: .*)$", re.MULTILINE)
+LEFT_OUT = re.compile(r"^left out: (.*)$", re.MULTILINE)
 FAILED = re.compile(r"^(?:not ok .*|\s*--- FAIL: .*)$", re.MULTILINE)
 
 
@@ -62,7 +64,7 @@ def count(output):
 
 
 def run(name, command, directory, variables):
-    """Runs a suite, showing its output as it comes."""
+    """Runs a suite, showing its output as it comes. Returns what passed, what failed, and why it was left out, if it was."""
     print(f"== {name}: {command}", flush=True)
     begun = time.monotonic()
     process = subprocess.Popen(
@@ -81,13 +83,18 @@ def run(name, command, directory, variables):
         sys.stdout.flush()
         lines.append(line)
     status = process.wait()
-    passed, failed = count("".join(lines))
+    output = "".join(lines)
+    passed, failed = count(output)
+    left_out = LEFT_OUT.search(output) if status != 0 and passed + failed == 0 else None
+    if left_out:
+        print(f"== {name}: left out", flush=True)
+        return 0, 0, left_out.group(1)
     if status != 0:
         failed = max(failed, 1)
     elif passed + failed == 0:
         passed = 1
     print(f"== {name}: {passed} passed, {failed} failed, {time.monotonic() - begun:.0f} s", flush=True)
-    return passed, failed
+    return passed, failed, None
 
 
 def main():
@@ -105,8 +112,8 @@ def main():
         if not wanted or suite[0] in wanted:
             results[suite[0]] = run(*suite)
     print()
-    for name, (passed, failed) in results.items():
-        print(f"{name:12} {passed:5} passed, {failed} failed")
+    for name, (passed, failed, left_out) in results.items():
+        print(f"{name:12} left out: {left_out}" if left_out else f"{name:12} {passed:5} passed, {failed} failed")
     passed = sum(result[0] for result in results.values())
     failed = sum(result[1] for result in results.values())
     print(f"{passed} passed, {failed} failed")
