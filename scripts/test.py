@@ -41,7 +41,7 @@ SUITES = [
     ("go-s3", "tests/servers/minio.sh run -- go test -C bindings/go -count=1 -v -run S3 ./...", ROOT, {"PKG_CONFIG_PATH": PKG_CONFIG}),
     ("demo", "make demo", ROOT, {}),
     ("demo-s3", "make demo-s3", ROOT, {}),
-    ("soak", "make test-soak", ROOT, {}),
+    ("soak", "make test-soak SEED=1", ROOT, {}),
 ]
 
 # What a runner prints for its tests: passed and failed.
