@@ -121,17 +121,18 @@ impl Fleet {
         }
     }
 
-    pub(super) async fn misfortunes(&self, place: usize) {
-        let mean = self.0.plan.chaos.replica_mean;
+    /// Waits about `mean` for the next misfortune. `false`: there are none, or no more.
+    pub(super) async fn is_struck_after(&self, mean: Time) -> bool {
         if mean == 0 {
-            return;
+            return false;
         }
-        loop {
-            let pause = self.dice(|dice| dice.around(mean));
-            self.0.outside.pause(pause).await;
-            if !self.is_active() {
-                return;
-            }
+        let pause = self.dice(|dice| dice.around(mean));
+        self.0.outside.pause(pause).await;
+        self.is_active()
+    }
+
+    pub(super) async fn misfortunes(&self, place: usize) {
+        while self.is_struck_after(self.0.plan.chaos.replica_mean).await {
             let stands = self.place(place);
             if !self.0.world.is_alive(stands.process.id()) {
                 continue;
@@ -167,16 +168,7 @@ impl Fleet {
     }
 
     pub(super) async fn weather(&self) {
-        let mean = self.0.plan.chaos.weather_mean;
-        if mean == 0 {
-            return;
-        }
-        loop {
-            let pause = self.dice(|dice| dice.around(mean));
-            self.0.outside.pause(pause).await;
-            if !self.is_active() {
-                return;
-            }
+        while self.is_struck_after(self.0.plan.chaos.weather_mean).await {
             let weather = self.dice(|dice| *dice.pick(&[Weather::SlowDown, Weather::Outage]));
             self.0.bucket.set_weather(weather);
             let duration = self.dice(|dice| dice.around(self.0.plan.fold_age));

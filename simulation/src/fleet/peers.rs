@@ -139,16 +139,7 @@ impl Fleet {
     }
 
     async fn misfortunes_of_peer(&self, place: usize, peers: Peers) {
-        let mean = self.0.plan.chaos.replica_mean;
-        if mean == 0 {
-            return;
-        }
-        loop {
-            let pause = self.dice(|dice| dice.around(mean));
-            self.0.outside.pause(pause).await;
-            if !self.is_active() {
-                return;
-            }
+        while self.is_struck_after(self.0.plan.chaos.replica_mean).await {
             let (process, replica) = {
                 let inner = self.inner();
                 (inner.peers[place].process.id(), inner.peers[place].replica)
