@@ -2,7 +2,7 @@
 """Everything at full length: `make verify`. Hours; goes on where it stopped, and puts its figures into docs/verification.md.
 
     scripts/verify.py                all steps that this source has not passed yet
-    scripts/verify.py sim fuzz       those only
+    scripts/verify.py sim fuzz       those only; a name stands for all that begin with it
     scripts/verify.py --list         their names and commands
     scripts/verify.py --again        the ones that passed as well
 
@@ -36,7 +36,11 @@ STEPS = [
     ("miri", "make miri FIGURES={figures}"),
     ("sanitize", "make sanitize FIGURES={figures}"),
     ("hostile", "make hostile CALLS=1000000 FIGURES={figures}"),
-    ("fuzz", "make fuzz SECONDS=1800 FIGURES={figures}"),
+    # Half an hour a target, two side by side.
+    *[
+        (f"fuzz-{'-'.join(pair)}", f"make fuzz SECONDS=1800 JOBS=2 TARGET='{' '.join(pair)}' FIGURES={{figures}}")
+        for pair in [("abi", "state"), ("rollup", "segment"), ("directory", "s3_list"), ("batch", "json"), ("query", "config")]
+    ],
 ]
 
 # The last line of `make test`.
@@ -146,9 +150,9 @@ def main():
     options = parser.parse_args()
     if options.list:
         for name, command in STEPS:
-            print(f"{name:9} {plain(command)}")
+            print(f"{name:23} {plain(command)}")
         return 0
-    unknown = set(options.steps) - {name for name, _ in STEPS}
+    unknown = {step for step in options.steps if not any(name.startswith(step) for name, _ in STEPS)}
     if unknown:
         print(f"no step is called {', '.join(sorted(unknown))}; try --list", file=sys.stderr)
         return 2
@@ -160,7 +164,7 @@ def main():
         with open(RECORD, encoding="utf-8") as file:
             passed = json.load(file)
     now = source()
-    wanted = [(name, command) for name, command in STEPS if not options.steps or name in options.steps]
+    wanted = [(name, command) for name, command in STEPS if not options.steps or name.startswith(tuple(options.steps))]
     for name, command in wanted:
         if not options.again and passed.get(name, {}).get("source") == now:
             print(f"== {name}: has passed")
