@@ -2,7 +2,7 @@
 //! fleet of this library alone, and what a profile does not promise is taken off here, with its reason, and nothing else.
 
 use super::folds::Audit;
-use super::history::{About, Ending, History, ReplicaId, Violation, What};
+use super::history::{About, Ending, History, ReplicaId, Settlement, Violation, What};
 use super::loud::Said;
 use super::model::{BatchId, log_of};
 use super::plan::{Lateness, Peers};
@@ -35,6 +35,15 @@ impl Findings<'_> {
     fn submitted(&self, batch: BatchId) -> Time {
         let is_it = |what: &What| matches!(what, What::Submitted(other) if *other == batch);
         self.history.events.iter().find(|event| is_it(&event.what)).map_or(0, |event| event.at)
+    }
+
+    /// When this batch was said to have failed.
+    fn failed_at(&self, batch: BatchId) -> Option<Time> {
+        let says_so = |what: &What| match what {
+            What::Ended(other, Ending::Failed { .. }) | What::Settled(other, Settlement::Failed) => *other == batch,
+            _ => false,
+        };
+        self.history.events.iter().find(|event| says_so(&event.what)).map(|event| event.at)
     }
 
     /// Whether anything came late that a peer does not know to be late.
@@ -73,12 +82,13 @@ impl Findings<'_> {
     /// After a person deleted the rollup or put an old one back, a batch may be gone where nobody who held the newest one came in
     /// time: while it is neither in the rollup nor listed, and after that for good where something was folded meanwhile.
     pub fn excused_after_tampering(&self, violation: &Violation) -> bool {
+        let is_lacking = |audit: &Audit, id: BatchId, at: Time| audit.lacking.get(&id).is_some_and(|since| *since <= at);
         match violation.about {
-            About::Gone(id) | About::Failed(id) => {
-                let is_gone =
-                    |audit: &Audit| audit.lost.contains_key(&id) || audit.lacking.get(&id).is_some_and(|since| *since <= violation.at);
-                self.audit_of(id).is_some_and(is_gone)
-            }
+            About::Gone(id) => self.audit_of(id).is_some_and(|audit| audit.lost.contains_key(&id) || is_lacking(audit, id, violation.at)),
+            // P2: it was in a rollup, and that was gone when its writer looked.
+            About::Failed(id) => self.failed_at(id).is_some_and(|at| self.audit_of(id).is_some_and(|audit| is_lacking(audit, id, at))),
+            // P3: what vanished with the lost rollup may have been folded beside it.
+            About::Unsettled(id) => self.audit_of(id).is_some_and(|audit| !audit.lacking.is_empty()),
             _ => false,
         }
     }
@@ -292,6 +302,18 @@ mod tests_of_loudness {
         assert!(!excused(lacking(41), About::Gone(0)));
         assert!(!excused(lacking(40), About::Twice));
         assert!(!excused(Audit { tampered: Some(20), ..Audit::default() }, About::Gone(0)));
+
+        assert!(excused(lacking(40), About::Unsettled(0)));
+        assert!(!excused(Audit { tampered: Some(20), ..Audit::default() }, About::Unsettled(0)));
+
+        assert!(!excused(lacking(20), About::Failed(0)), "nobody said that it failed");
+        let mut history = gone();
+        history.add(35, What::Settled(0, Settlement::Failed));
+        let excused = |audit, about| {
+            with(&history, audit, &[], |findings| findings.excused_after_tampering(&Violation::new(12, "P2", "what").about(about)))
+        };
+        assert!(excused(lacking(35), About::Failed(0)));
+        assert!(!excused(lacking(36), About::Failed(0)));
     }
 
     #[test]

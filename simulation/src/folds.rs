@@ -287,11 +287,12 @@ impl Auditor {
         }
         let mut taken: Vec<(i128, String)> = Vec::new();
         let known = self.rollup.folded.clone();
-        // The PUT of a first fold, sent before a person deleted the rollup, finds its place empty once more: the same as if that person had restored it.
+        // The PUT of a fold, sent before a person deleted the rollup or put an older one back, finds what it was made on there once more: the same
+        // as if that person had restored it.
         let was_folded = |name: &String| !self.live.contains_key(name) && self.ever_folded.contains_key(name);
-        let is_from_before = self.audit.tampered.is_some() && self.rollup.count == 0 && names.iter().any(was_folded);
+        let is_from_before = self.audit.tampered.is_some() && names.difference(&known).any(was_folded);
         if is_from_before {
-            self.audit.counts.add("seen: first rollup from before a deletion");
+            self.audit.counts.add("seen: fold from before a person came");
         }
         for name in names.difference(&known) {
             match self.live.get(name).or_else(|| self.void_and_gone.get(name)) {
@@ -318,7 +319,11 @@ impl Auditor {
         if begins && let Some(count) = proof["count"].as_u64() {
             self.check_count_goes_on(at, count, taken.len() as u64);
         }
-        let reached = taken.last().cloned().map_or(mark_before.clone(), |last| last.max(mark_before.clone()));
+        let mut reached = taken.last().cloned().map_or(mark_before.clone(), |last| last.max(mark_before.clone()));
+        if mark > reached && self.is_kept_mark(&mark) {
+            self.audit.counts.add("seen: fold under a kept mark");
+            reached = mark.clone();
+        }
         if mark != reached {
             self.violate(at, "P7", format!("the mark is {mark:?}, and what is folded reaches {reached:?}"));
         }

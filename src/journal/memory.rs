@@ -100,6 +100,9 @@ pub struct Memory {
     bodies: HashMap<SegmentKey, Arc<Segment>>,
     replay: Replay,
     open: Option<Open>,
+    /// Since the open segment was sent, something that was listed vanished: a rollup was lost, which may have held the
+    /// open segment as well.
+    is_open_in_doubt: bool,
     /// When the LIST of the last good tick began; nothing before the first.
     last_list_began: Option<Reading>,
     /// When it ended. A LIST that began before then may show less, though it is joined later.
@@ -123,6 +126,7 @@ impl Memory {
             bodies: HashMap::new(),
             replay: Replay::new(State::empty()),
             open: None,
+            is_open_in_doubt: false,
             last_list_began: None,
             last_list_ended: now,
             greatest: Count::ZERO,
@@ -237,6 +241,7 @@ impl Memory {
         debug_assert!(self.open.is_none(), "at most one segment is open");
         self.keep_body(segment);
         self.open = Some(open);
+        self.is_open_in_doubt = false;
     }
 
     /// Whether the rollup GET may be left out: then nothing can have been folded since the last good tick that this
@@ -294,20 +299,19 @@ impl Memory {
     }
 
     /// Whether the held rollup is newer than one that was found, so that the found one is a person's doing: it lost
-    /// something.
+    /// something. Of two rollups the one that folded more is the newer, and of two that folded as much the one with the
+    /// later mark. A restored rollup that was folded on may have the lesser count and the later mark: whoever holds it
+    /// takes the other one over and keeps that mark, so that both only grow and all come to hold the same rollup.
     pub fn is_older_than_held(&self, found: Option<&Head>) -> bool {
         let held = &self.rollup;
         if held.etag.is_none() || mutant::is_on(Mutant::OlderRollupsAreAdopted) {
             return false;
         }
         let Some(found) = found else { return !mutant::is_on(Mutant::ALostRollupIsABeginning) };
-        if found.mark < held.head.mark {
-            return true;
-        }
         match (&found.proof, &held.head.proof) {
-            (Some(found), Some(held)) => found.total() < held.total(),
+            (Some(proof), Some(held_proof)) => (proof.total(), &found.mark) < (held_proof.total(), &held.head.mark),
             // Where one of the two has no proof, the mark alone tells.
-            (_, None) | (None, _) => false,
+            (_, None) | (None, _) => found.mark < held.head.mark,
         }
     }
 
@@ -406,7 +410,7 @@ impl Memory {
         let head = &rollup.head;
         let is_gone = |place: &Place| !listing.segments.contains_key(&place.key) && !is_named(head, &place.key) && !head.mark.covers(place);
         let gone = self.listed.iter().filter(|listed| listed.segment.is_readable() && is_gone(&listed.place));
-        let vanished = gone.map(|listed| listed.place.key.clone()).collect();
+        let vanished: Vec<SegmentKey> = gone.map(|listed| listed.place.key.clone()).collect();
 
         // From here on nothing can fail.
         let were_unreadable: BTreeSet<SegmentKey> = self.unreadable().map(|segment| segment.key.clone()).collect();
@@ -418,6 +422,7 @@ impl Memory {
         self.listed = listed;
         let newly_behind = is_rollup_behind && !self.is_rollup_behind;
         self.is_rollup_behind = is_rollup_behind;
+        self.is_open_in_doubt |= !vanished.is_empty();
         let void_own = self.settle_own(listing);
         let settled = self.settle_open(listing, timing);
         self.follow();
@@ -468,6 +473,7 @@ impl Memory {
         if verdict == Verdict::Open || verdict != Verdict::Applied && self.is_rollup_behind {
             return None;
         }
+        let verdict = if verdict == Verdict::Failed && self.is_open_in_doubt { Verdict::Untold } else { verdict };
         self.open.take().map(|open| (open, verdict))
     }
 

@@ -173,6 +173,21 @@ impl Proof {
         last.at = last.at.max(at);
     }
 
+    /// Whether `later`, which counts at least as much, can come of folding onto this. Two chains of one count differ,
+    /// and a writer's last folded segment goes back, only where a person restored an older rollup and that was folded on.
+    pub fn leads_to(&self, later: &Proof, now: Stamp) -> bool {
+        if later.since != self.since {
+            return true;
+        }
+        // When a writer is forgotten is decided on other clocks than the one that tells `now`.
+        let may_be_forgotten = |last: &LastFolded| last.at + WRITERS_ARE_KEPT_FOR / 2 < now;
+        (later.count > self.count || later.chain == self.chain)
+            && self.writers.iter().all(|(writer, last)| match later.writers.get(writer) {
+                Some(new) => new.key >= last.key,
+                None => may_be_forgotten(last),
+            })
+    }
+
     /// Forgets the writers whose last fold is a day ago.
     pub fn forget_old_writers(&mut self, now: Stamp) {
         self.writers.retain(|_, last| last.at + WRITERS_ARE_KEPT_FOR >= now);

@@ -270,7 +270,8 @@ async fn advance(core: &Arc<Core>, listing: &Listing, etag: ETag, head: Head, st
             if let Some(state) = state {
                 reached("advanced without download");
                 count(&core.figures.advanced);
-                return Ok(News::Found(Box::new(HeldRollup { etag: Some(etag), head, state, read_at: core.replica.requests.now() })));
+                let read_at = core.replica.requests.now();
+                return Ok(take_over(core, HeldRollup { etag: Some(etag), head, state, read_at }));
             }
         }
     }
@@ -305,27 +306,34 @@ async fn found(core: &Arc<Core>, listing: &Listing, etag: ETag, body: Bytes) -> 
     let rollup = compute(&core.replica.requests.environment, move || rollup::read(body, depth)).await;
     let rollup = rollup.ok_or_else(|| Error::new(Status::Internal, "the computation that reads the rollup was given up"))?;
     let rollup = rollup.map_err(|reason| unreadable(&core.places.rollup, &reason))?;
-    let (is_older, held) = {
-        let memory = core.memory();
-        (memory.is_older_than_held(Some(&rollup.head)), memory.rollup().head.clone())
-    };
-    if is_older {
+    if core.memory().is_older_than_held(Some(&rollup.head)) {
         return write_forward(core, listing, Some(etag)).await;
     }
-    if let (Some(new), Some(old)) = (&rollup.head.proof, &held.proof)
-        && core.memory().rollup().etag.is_some()
-        && new.count == old.count
-        && new.chain != old.chain
+    let held = core.memory().rollup().clone();
+    if let (Some(_), Some(old), Some(new)) = (&held.etag, &held.head.proof, &rollup.head.proof)
+        && let Some(now) = core.replica.requests.store_time()
+        && !old.leads_to(new, now)
     {
+        reached("another chain taken over");
         tracing::error!(
             namespace = core.name,
             object = core.places.rollup,
-            "the rollup was replaced by one that folded as many segments, but others: an older one was restored and folded again"
+            "the rollup lacks segments that the one held here had folded: an older one was restored and folded on; what it lacks and is not listed is lost"
         );
     }
     reached("rollup downloaded");
     count(&core.figures.downloaded);
-    Ok(News::Found(Box::new(HeldRollup { etag: Some(etag), head: rollup.head, state: rollup.state, read_at })))
+    Ok(take_over(core, HeldRollup { etag: Some(etag), head: rollup.head, state: rollup.state, read_at }))
+}
+
+/// A rollup that is at least as new as the held one, under the later mark of the two (see [`Memory::is_older_than_held`]).
+fn take_over(core: &Core, mut rollup: HeldRollup) -> News {
+    let held = core.memory().mark().clone();
+    if rollup.head.mark < held {
+        reached("newer rollup taken over under a later mark");
+        rollup.head.mark = held;
+    }
+    News::Found(Box::new(rollup))
 }
 
 /// There is no rollup.

@@ -136,12 +136,28 @@ impl Auditor {
         Ok(())
     }
 
-    /// Whether a replica put back a rollup that was there before.
+    /// Whether a replica put back a rollup that was there before, or did so under a later mark.
     pub(super) fn is_written_forward(&mut self, text: &[u8]) -> bool {
-        let Some(before) = self.versions.get(text).cloned() else { return false };
-        self.audit.counts.add("seen: rollup written forward");
-        self.rollup = before;
+        if let Some(before) = self.versions.get(text).cloned() {
+            self.audit.counts.add("seen: rollup written forward");
+            self.rollup = before;
+            return true;
+        }
+        let Some((mark, rest)) = parted(text) else { return false };
+        let Some((_, before)) = self.versions.iter().find(|(version, _)| parted(version).is_some_and(|(_, other)| other == rest)) else {
+            return false;
+        };
+        if mark < before.mark || mark < self.rollup.mark || !self.is_kept_mark(&mark) {
+            return false;
+        }
+        self.audit.counts.add("seen: rollup written forward under a later mark");
+        self.rollup = Rollup { mark, ..before.clone() };
         true
+    }
+
+    /// Whether a mark is one that a rollup had before a person put an older one back: whoever held that keeps its mark.
+    pub(super) fn is_kept_mark(&self, mark: &(i128, String)) -> bool {
+        self.audit.tampered.is_some() && self.versions.values().any(|version| version.mark == *mark)
     }
 
     // ---- Both ----
@@ -177,6 +193,13 @@ impl Auditor {
         let gone = self.taken_in.iter().filter(|name| !self.rollup.taken_in.contains(*name) && !is_live(name));
         gone.flat_map(|name| self.audit.batches.get(name).into_iter().flatten().copied()).collect()
     }
+}
+
+/// A rollup's mark, and the rest of it.
+fn parted(text: &[u8]) -> Option<((i128, String), Value)> {
+    let mut body: Value = serde_json::from_slice(text).ok()?;
+    let mark = body.as_object_mut()?.remove("mark")?;
+    Some(((Stamp::parse(mark["lm"].as_str()?)?.as_nanos(), mark["key"].as_str()?.to_owned()), body))
 }
 
 #[cfg(test)]
@@ -263,6 +286,63 @@ mod tests {
         hand.segment(92, 4, 108);
         hand.begins_chain(130, 2, &[1, 2], &[(92, 4)]);
         assert!(hand.promises().contains(&"P7"));
+    }
+
+    const PERSON: ProcessId = ProcessId(8);
+
+    /// Three segments were folded. A person put the rollup of the first two back, and two others were folded onto that.
+    fn restored_and_folded_on() -> (Hand, Hand) {
+        let mut hand = folded();
+        hand.company.operators.insert(PERSON);
+        let of_two = hand.rollup.clone();
+        let folds = hand.folds.clone();
+        hand.segment(51, 3, 67);
+        hand.fold(90, &[(51, 3)]);
+        let mut of_three = Hand { rollup: hand.rollup.clone(), folds: hand.folds.clone(), ..Hand::default() };
+        (hand.rollup, hand.folds) = (of_two, folds);
+        hand.write(91);
+        hand.by(PERSON);
+        hand.segment(92, 4, 108);
+        hand.segment(95, 6, 111);
+        hand.fold(130, &[(92, 4), (95, 6)]);
+        of_three.changes = hand.changes.clone();
+        of_three.company = hand.company.clone();
+        (hand, of_three)
+    }
+
+    #[test]
+    fn a_rollup_that_is_put_back_passes_under_its_mark_and_under_that_of_another() {
+        let (_, mut of_three) = restored_and_folded_on();
+        of_three.rollup.mark = (stamp(95), name(6));
+        of_three.write(131);
+        assert_eq!(of_three.promises(), [""; 0]);
+
+        let (_, mut nobodys) = restored_and_folded_on();
+        nobodys.rollup.mark = (stamp(95), name(7));
+        nobodys.write(131);
+        assert!(nobodys.promises().contains(&"P7"));
+
+        let (_, mut back) = restored_and_folded_on();
+        back.rollup.mark = (stamp(11), name(2));
+        back.write(131);
+        assert!(back.promises().contains(&"P7"));
+    }
+
+    #[test]
+    fn a_fold_under_a_mark_that_a_person_took_back_passes() {
+        // The rollup of three is restored, and taken over by who holds the later mark of the other one.
+        let folds_under = |mark: (i128, String)| {
+            let (mut hand, of_three) = restored_and_folded_on();
+            hand.rollup = of_three.rollup;
+            hand.folds = of_three.folds;
+            hand.write(131);
+            hand.by(PERSON);
+            hand.rollup.mark = mark;
+            hand.fold(132, &[(92, 4)]);
+            hand.promises()
+        };
+        assert_eq!(folds_under((stamp(95), name(6))), [""; 0]);
+        assert_eq!(folds_under((stamp(95), name(7))), ["P7"]);
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Hand {
         *body = format!("{head},\"state\":{state}}}").into();
     }
 
-    fn write(&mut self, second: u64) {
+    pub(super) fn write(&mut self, second: u64) {
         let chain: String = self.rollup.chain.iter().map(|byte| format!("{byte:02x}")).collect();
         let mark = json!({"lm": Stamp::from_nanos(self.rollup.mark.0).to_string(), "key": self.rollup.mark.1});
         let mut proof = json!({"count": self.rollup.count, "chain": chain, "folded": self.folds});

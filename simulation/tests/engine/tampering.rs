@@ -1,8 +1,9 @@
 //! A person deletes the rollup, or puts an old one back.
 
-use super::stage::{NS, Proxy, add, ask, n, play, settings};
+use super::stage::{NS, Proxy, Replica, Stage, add, ask, digest, n, play, settings};
 use async_trait::async_trait;
 use bytes::Bytes;
+use opjournal::Namespace;
 use opjournal::store::{Condition, Failure, Kind, Put, Store};
 use opjournal_simulation::store::{Bucket, Character};
 use opjournal_simulation::world::ProcessId;
@@ -62,6 +63,37 @@ fn nothing_is_settled_as_failed_by_a_rollup_that_is_behind() {
 }
 
 #[test]
+fn nothing_is_settled_as_failed_once_something_that_was_listed_is_missed() {
+    play(Character::plain(), |stage| async move {
+        let a = stage.replica("a", settings()).await;
+        let on_a = a.open(NS).await;
+        for _ in 0..4 {
+            add(&on_a, 1).await.expect("applied");
+        }
+        let process = stage.world.process("b");
+        let proxy = CutOffAfterPut(stage.bucket.clone(), process.id());
+        let b = stage.replica_in(process.clone(), process.clone(), proxy, settings()).await;
+        let on_b = b.open(NS).await;
+        let write = on_b.submit(br#"{"op":"IntAdd","Key":"n","Delta":100}"#, b.after(1)).expect("accepted");
+        let error = write.outcome().await.expect_err("nothing comes through");
+        let segment = error.details["segment"].as_str().expect("an unknown outcome names its segment").to_owned();
+
+        // All of it is folded and deleted, and nobody is left who knows of the rollup that is taken away then.
+        stage.pause(40).await;
+        assert_eq!((a.figure("namespaces.ns.folds"), stage.segments().await.len()), (1, 0));
+        a.journal.close(None).await.expect("closed");
+        stage.store().delete(&[ROLLUP.to_owned()]).await.expect("deleted");
+
+        stage.bucket.cut_off(process.id(), false);
+        stage.pause(20).await;
+        assert_eq!(b.figure("namespaces.ns.vanished"), 4);
+        assert_eq!(ask(&on_b, &json!({"op": "Outcome", "Segment": segment}).to_string()), "unknown");
+        let stats = b.journal.stats();
+        assert!(stats["namespaces"]["ns"]["open_segment"].is_null(), "later writes do not wait for what nobody can tell");
+    });
+}
+
+#[test]
 fn what_was_listed_and_is_in_no_rollup_any_more_is_missed_aloud() {
     play(Character::plain(), |stage| async move {
         let a = stage.replica("a", settings()).await;
@@ -83,5 +115,77 @@ fn what_was_listed_and_is_in_no_rollup_any_more_is_missed_aloud() {
         stage.bucket.cut_off(b.process.id(), false);
         on_b.flush(None).await.expect("flushed");
         assert_eq!((n(&on_b), b.figure("namespaces.ns.vanished")), (0, 4));
+    });
+}
+
+/// A replica that folded 14 segments, and the rollup of the first 6.
+async fn fourteen_folded(stage: &Stage) -> (Replica, Namespace, serde_json::Value) {
+    let (a, on_a) = stage.replica_that_folded().await;
+    let six = stage.read(ROLLUP).await;
+    for _ in 0..8 {
+        add(&on_a, 1).await.expect("applied");
+    }
+    stage.pause(60).await;
+    assert_eq!((folded(stage).await, stage.segments().await.len()), (14, 0));
+    (a, on_a, six)
+}
+
+/// Opens after an older rollup was restored, and folds four segments onto that.
+async fn fold_onto_it(stage: &Stage) -> (Replica, Namespace) {
+    let b = stage.replica("b", settings()).await;
+    let on_b = b.open(NS).await;
+    for _ in 0..4 {
+        add(&on_b, 100).await.expect("applied");
+    }
+    while folded(stage).await < 10 {
+        stage.pause(1).await;
+    }
+    assert_eq!(stage.segments().await.len(), 4, "folded, and not deleted yet");
+    (b, on_b)
+}
+
+async fn folded(stage: &Stage) -> u64 {
+    stage.read(ROLLUP).await["proof"]["count"].as_u64().expect("a count")
+}
+
+#[test]
+fn a_rollup_that_folded_less_up_to_a_later_mark_gives_way_once_and_for_all() {
+    play(Character::plain(), |stage| async move {
+        let (a, on_a, six) = fourteen_folded(&stage).await;
+        stage.bucket.cut_off(a.process.id(), true);
+        stage.put(ROLLUP, &six.to_string()).await;
+        let (b, on_b) = fold_onto_it(&stage).await;
+        let mark = stage.read(ROLLUP).await["mark"].clone();
+
+        // What it folded is not deleted before the other one comes back.
+        stage.bucket.cut_off(b.process.id(), true);
+        stage.bucket.cut_off(a.process.id(), false);
+        on_a.flush(None).await.expect("flushed");
+        stage.bucket.cut_off(b.process.id(), false);
+        on_b.flush(None).await.expect("flushed");
+        assert_eq!((n(&on_a), n(&on_b)), (414, 414), "what was folded onto the older one is listed still, and counts");
+        assert_eq!(stage.read(ROLLUP).await["mark"], mark, "the later mark");
+        stage.pause(60).await;
+        let forward = a.figure("namespaces.ns.written_forward") + b.figure("namespaces.ns.written_forward");
+        assert_eq!((forward, folded(&stage).await, digest(&on_a)), (1, 18, digest(&on_b)), "nobody puts anything back again");
+    });
+}
+
+#[test]
+fn a_rollup_that_folded_more_up_to_an_earlier_mark_is_taken_over() {
+    play(Character::plain(), |stage| async move {
+        let (a, _, six) = fourteen_folded(&stage).await;
+        let fourteen = stage.read(ROLLUP).await;
+        a.journal.close(None).await.expect("closed");
+        stage.put(ROLLUP, &six.to_string()).await;
+        let (b, on_b) = fold_onto_it(&stage).await;
+        assert_eq!(n(&on_b), 406);
+
+        stage.put(ROLLUP, &fourteen.to_string()).await;
+        stage.pause(60).await;
+        let c = stage.replica("c", settings()).await;
+        let on_c = c.open(NS).await;
+        assert_eq!((n(&on_b), b.figure("namespaces.ns.written_forward")), (414, 0));
+        assert_eq!((digest(&on_c), folded(&stage).await), (digest(&on_b), 18));
     });
 }
