@@ -3,9 +3,10 @@
 mod model;
 
 use bytes::Bytes;
-use model::{DEPTH, Json, Step, play, quoted, text};
+use model::{DEPTH, Json, KINDS, Needs, Step, play, text};
 use opjournal::state::State;
 use proptest::prelude::*;
+use std::convert::Infallible;
 
 /// Names of values, as they are. Some escape, some are prefixes of others, some sort differently escaped.
 const NAMES: [&str; 9] = ["a", "b", "", "m<&>", "m", "q\"\\", "é", "\u{2028}", "name/7"];
@@ -49,40 +50,16 @@ const VALUES: [&str; 14] = [
 
 const INTEGERS: [i64; 9] = [0, 1, -1, 2, 7, -3, i64::MAX, i64::MIN, 1 << 62];
 
-/// One op of each kind.
-const KINDS: [(&str, &[&str]); 16] = [
-    ("ScalarSet", &["Value"]),
-    ("ScalarDelete", &[]),
-    ("IntSet", &["Int"]),
-    ("IntAdd", &["Delta"]),
-    ("IntMul", &["Factor"]),
-    ("IntDiv", &["Divisor"]),
-    ("SetAdd", &["Member"]),
-    ("SetRemove", &["Member"]),
-    ("IntMapSet", &["MapKey", "Int"]),
-    ("MapSet", &["MapKey", "Value"]),
-    ("IntMapAdd", &["MapKey", "Delta"]),
-    ("IntMapMul", &["MapKey", "Factor"]),
-    ("IntMapDiv", &["MapKey", "Divisor"]),
-    ("MapDelete", &["MapKey"]),
-    ("IntMapDelete", &["MapKey"]),
-    ("ListAppend", &["Value"]),
-];
-
 fn op() -> impl Strategy<Value = Step> {
     let any = (0..KINDS.len(), 0..NAMES.len(), 0..KEYS.len(), 0..VALUES.len(), 0..INTEGERS.len());
     any.prop_map(|(kind, name, key, value, integer)| {
-        let (kind, fields) = KINDS[kind];
-        let mut op = format!(r#"{{"op":"{kind}","Key":{}"#, quoted(NAMES[name]));
-        for field in fields {
-            op.push_str(&match *field {
-                "Value" => format!(r#","Value":{}"#, VALUES[value]),
-                "Int" => format!(r#","Value":{}"#, INTEGERS[integer]),
-                "MapKey" | "Member" => format!(r#","{field}":{}"#, KEYS[key]),
-                operand => format!(r#","{operand}":{}"#, INTEGERS[integer]),
-            });
-        }
-        Step::Op(op + "}")
+        let fill = |needs| match needs {
+            Needs::Value => VALUES[value].to_owned(),
+            Needs::Integer => INTEGERS[integer].to_string(),
+            Needs::Key => KEYS[key].to_owned(),
+        };
+        let Ok(op) = Step::op(kind, NAMES[name], |needs| Ok::<_, Infallible>(fill(needs)));
+        op
     })
 }
 

@@ -4,31 +4,12 @@
 
 use arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
-use opjournal_fuzz::model::{Json, Step, play, quoted};
+use opjournal_fuzz::model::{Json, KINDS, Needs, Step, play};
 
 const NAMES: [&str; 6] = ["a", "b", "", "m<&>", "q\"\\", "\u{2028}"];
 
 /// Keys as canonical JSON; the last has the form of a cursor that no key leads to.
 const KEYS: [&str; 9] = ["\"a\"", "\"\"", "\"a\\u0026b\"", "\"a\\\\\"", "\"key/7\"", "0", "null", "[1,\"a\"]", "{\"\":\"raw\"}"];
-
-const KINDS: [(&str, &[&str]); 16] = [
-    ("ScalarSet", &["Value"]),
-    ("ScalarDelete", &[]),
-    ("IntSet", &["int"]),
-    ("IntAdd", &["Delta"]),
-    ("IntMul", &["Factor"]),
-    ("IntDiv", &["Divisor"]),
-    ("SetAdd", &["Member"]),
-    ("SetRemove", &["Member"]),
-    ("IntMapSet", &["MapKey", "int"]),
-    ("MapSet", &["MapKey", "Value"]),
-    ("IntMapAdd", &["MapKey", "Delta"]),
-    ("IntMapMul", &["MapKey", "Factor"]),
-    ("IntMapDiv", &["MapKey", "Divisor"]),
-    ("MapDelete", &["MapKey"]),
-    ("IntMapDelete", &["MapKey"]),
-    ("ListAppend", &["Value"]),
-];
 
 fuzz_target!(|data: &[u8]| {
     let mut u = Unstructured::new(data);
@@ -59,17 +40,14 @@ fn step(u: &mut Unstructured) -> Result<Step> {
 }
 
 fn op(u: &mut Unstructured) -> Result<Step> {
-    let (kind, fields) = *u.choose(&KINDS)?;
-    let mut op = format!(r#"{{"op":"{kind}","Key":{}"#, quoted(&name(u)?));
-    for field in fields {
-        op.push_str(&match *field {
-            "Value" => format!(r#","Value":{}"#, value(u, 0)?.text()),
-            "MapKey" | "Member" => format!(r#","{field}":{}"#, key(u)?),
-            "int" => format!(r#","Value":{}"#, integer(u)?),
-            operand => format!(r#","{operand}":{}"#, integer(u)?),
-        });
-    }
-    Ok(Step::Op(op + "}"))
+    let (kind, name) = (u.choose_index(KINDS.len())?, name(u)?);
+    Step::op(kind, &name, |needs| {
+        Ok(match needs {
+            Needs::Value => value(u, 0)?.text(),
+            Needs::Integer => integer(u)?.to_string(),
+            Needs::Key => key(u)?,
+        })
+    })
 }
 
 fn name(u: &mut Unstructured) -> Result<String> {

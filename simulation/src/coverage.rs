@@ -141,6 +141,13 @@ pub const GROUPS: &[Group] = &[
         entries: &["rollup deleted", "rollup restored", "something folded was gone for a while"],
     },
     Group { title: "after a person", prefix: "seen: ", seeds: SEEDS, entries: &["rollup written forward"] },
+    Group { title: "after a person, rarely", prefix: "seen: ", seeds: MANY_SEEDS, entries: &["rollup written forward under a later mark"] },
+    Group {
+        title: "the engine: after a person, rarely",
+        prefix: "reached: ",
+        seeds: MANY_SEEDS,
+        entries: &["newer rollup taken over under a later mark", "another chain taken over"],
+    },
     Group {
         title: "the bucket's history",
         prefix: "seen: ",

@@ -167,7 +167,7 @@ fn run(given: Run) -> Result<bool, String> {
     if let Some(path) = given.figures {
         write_whole(&path, &json!({"seeds": progress.seeds(), "campaign": progress.to_json()}).to_string())?;
     }
-    conclude(&progress, &mut out).map_err(|error| error.to_string())
+    conclude(&progress, options.profile, &mut out).map_err(|error| error.to_string())
 }
 
 /// Named after this very program, so that what different engines did is never mixed.

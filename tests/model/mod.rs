@@ -223,6 +223,35 @@ fn compute(kind: &str, before: i64, number: i64) -> Option<i64> {
     }
 }
 
+/// What an op needs beside its name.
+#[derive(Clone, Copy)]
+pub enum Needs {
+    Value,
+    Integer,
+    /// A key of a map, or a member of a set.
+    Key,
+}
+
+/// One op of each kind, with its fields.
+pub const KINDS: [(&str, &[(&str, Needs)]); 16] = [
+    ("ScalarSet", &[("Value", Needs::Value)]),
+    ("ScalarDelete", &[]),
+    ("IntSet", &[("Value", Needs::Integer)]),
+    ("IntAdd", &[("Delta", Needs::Integer)]),
+    ("IntMul", &[("Factor", Needs::Integer)]),
+    ("IntDiv", &[("Divisor", Needs::Integer)]),
+    ("SetAdd", &[("Member", Needs::Key)]),
+    ("SetRemove", &[("Member", Needs::Key)]),
+    ("IntMapSet", &[("MapKey", Needs::Key), ("Value", Needs::Integer)]),
+    ("MapSet", &[("MapKey", Needs::Key), ("Value", Needs::Value)]),
+    ("IntMapAdd", &[("MapKey", Needs::Key), ("Delta", Needs::Integer)]),
+    ("IntMapMul", &[("MapKey", Needs::Key), ("Factor", Needs::Integer)]),
+    ("IntMapDiv", &[("MapKey", Needs::Key), ("Divisor", Needs::Integer)]),
+    ("MapDelete", &[("MapKey", Needs::Key)]),
+    ("IntMapDelete", &[("MapKey", Needs::Key)]),
+    ("ListAppend", &[("Value", Needs::Value)]),
+];
+
 /// What happens to a state.
 #[derive(Clone, Debug)]
 pub enum Step {
@@ -241,6 +270,18 @@ pub enum Step {
     Keep,
     /// Compares everything, with pages of so many items.
     Check(usize),
+}
+
+impl Step {
+    /// An op of a kind, with what `fill` gives for each field, as JSON.
+    pub fn op<E>(kind: usize, name: &str, mut fill: impl FnMut(Needs) -> Result<String, E>) -> Result<Step, E> {
+        let (kind, fields) = KINDS[kind];
+        let mut op = format!(r#"{{"op":"{kind}","Key":{}"#, quoted(name));
+        for (field, needs) in fields {
+            op.push_str(&format!(r#","{field}":{}"#, fill(*needs)?));
+        }
+        Ok(Step::Op(op + "}"))
+    }
 }
 
 /// Takes the steps with a state and with the model, and compares the two, and all clones on the way, in the end. `keys` are asked
