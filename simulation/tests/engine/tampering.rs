@@ -26,17 +26,23 @@ impl Proxy for CutOffAfterPut {
     }
 }
 
+/// A replica that is cut off, with a write whose outcome is open, and the query that asks for it.
+async fn cut_off_with_an_open_segment(stage: &Stage) -> (Replica, Namespace, String) {
+    let process = stage.world.process("b");
+    let proxy = CutOffAfterPut(stage.bucket.clone(), process.id());
+    let b = stage.replica_in(process.clone(), process.clone(), proxy, settings()).await;
+    let on_b = b.open(NS).await;
+    let write = on_b.submit(br#"{"op":"IntAdd","Key":"n","Delta":100}"#, b.after(1)).expect("accepted");
+    let error = write.outcome().await.expect_err("nothing comes through");
+    let segment = error.details["segment"].as_str().expect("an unknown outcome names its segment");
+    let outcome = json!({"op": "Outcome", "Segment": segment}).to_string();
+    (b, on_b, outcome)
+}
+
 #[test]
 fn nothing_is_settled_as_failed_by_a_rollup_that_is_behind() {
     play(Character::plain(), |stage| async move {
-        let process = stage.world.process("b");
-        let proxy = CutOffAfterPut(stage.bucket.clone(), process.id());
-        let b = stage.replica_in(process.clone(), process.clone(), proxy, settings()).await;
-        let on_b = b.open(NS).await;
-        let write = on_b.submit(br#"{"op":"IntAdd","Key":"n","Delta":100}"#, b.after(1)).expect("accepted");
-        let error = write.outcome().await.expect_err("nothing comes through");
-        let segment = error.details["segment"].as_str().expect("an unknown outcome names its segment").to_owned();
-        let outcome = json!({"op": "Outcome", "Segment": segment}).to_string();
+        let (b, on_b, outcome) = cut_off_with_an_open_segment(&stage).await;
 
         // It is folded and deleted by another replica, of which nobody is left to put back what the person takes away.
         let a = stage.replica("a", settings()).await;
@@ -51,7 +57,7 @@ fn nothing_is_settled_as_failed_by_a_rollup_that_is_behind() {
         let rollup = stage.read(ROLLUP).await;
         stage.store().delete(&[ROLLUP.to_owned()]).await.expect("deleted");
 
-        stage.bucket.cut_off(process.id(), false);
+        stage.bucket.cut_off(b.process.id(), false);
         stage.pause(20).await;
         assert_eq!(b.journal.stats()["namespaces"]["ns"]["rollup_behind"], true);
         assert_eq!(ask(&on_b, &outcome), "unknown");
@@ -70,13 +76,7 @@ fn nothing_is_settled_as_failed_once_something_that_was_listed_is_missed() {
         for _ in 0..4 {
             add(&on_a, 1).await.expect("applied");
         }
-        let process = stage.world.process("b");
-        let proxy = CutOffAfterPut(stage.bucket.clone(), process.id());
-        let b = stage.replica_in(process.clone(), process.clone(), proxy, settings()).await;
-        let on_b = b.open(NS).await;
-        let write = on_b.submit(br#"{"op":"IntAdd","Key":"n","Delta":100}"#, b.after(1)).expect("accepted");
-        let error = write.outcome().await.expect_err("nothing comes through");
-        let segment = error.details["segment"].as_str().expect("an unknown outcome names its segment").to_owned();
+        let (b, on_b, outcome) = cut_off_with_an_open_segment(&stage).await;
 
         // All of it is folded and deleted, and nobody is left who knows of the rollup that is taken away then.
         stage.pause(40).await;
@@ -84,10 +84,10 @@ fn nothing_is_settled_as_failed_once_something_that_was_listed_is_missed() {
         a.journal.close(None).await.expect("closed");
         stage.store().delete(&[ROLLUP.to_owned()]).await.expect("deleted");
 
-        stage.bucket.cut_off(process.id(), false);
+        stage.bucket.cut_off(b.process.id(), false);
         stage.pause(20).await;
         assert_eq!(b.figure("namespaces.ns.vanished"), 4);
-        assert_eq!(ask(&on_b, &json!({"op": "Outcome", "Segment": segment}).to_string()), "unknown");
+        assert_eq!(ask(&on_b, &outcome), "unknown");
         let stats = b.journal.stats();
         assert!(stats["namespaces"]["ns"]["open_segment"].is_null(), "later writes do not wait for what nobody can tell");
     });
