@@ -280,6 +280,19 @@ impl<'a> View<'a> {
         Some(Member { ordinal, start, value: &self.text[start..self.end(ordinal)] })
     }
 
+    /// Notes that a version is about to hold something else at this name. To be called before anybody can ask that version.
+    pub(super) fn mark_changed(&self, name: &[u8]) {
+        if let Some((slots, range)) = &self.slots {
+            slots.mark_changed(range.clone(), name);
+        }
+    }
+
+    /// Whether a version may hold something else at this name: `false` spares it the search for it.
+    #[inline]
+    pub(super) fn may_be_changed(&self, name: &[u8]) -> bool {
+        self.slots.as_ref().is_none_or(|(slots, range)| slots.may_be_changed(range.clone(), name))
+    }
+
     /// The ordinal of the member with this name, or of the first one behind where it would stand. `from` is known not to be
     /// behind it; the nearer the cheaper.
     pub(super) fn seek(&self, name: &[u8], from: usize) -> Result<usize, usize> {

@@ -141,11 +141,20 @@ impl Map {
 
     pub(super) fn set(&mut self, name: &Name, value: Value) {
         let after = value.len();
-        let before = match self.changes.insert(name.clone(), Some(value)) {
+        let before = match self.change(name, Some(value)) {
             Some(changed) => changed.as_ref().map(Value::len),
             None => self.in_base(name).map(ValueRef::len),
         };
         self.account(name, before, after);
+    }
+
+    /// Changes an entry against the base; returns the change before.
+    fn change(&mut self, name: &Name, value: Option<Value>) -> Option<Option<Value>> {
+        let before = self.changes.insert(name.clone(), value);
+        if let (None, Some(base)) = (&before, &self.base) {
+            base.view().mark_changed(name.spelling());
+        }
+        before
     }
 
     /// Sets the entry to what `change` makes of it.
@@ -175,7 +184,7 @@ impl Map {
         self.len -= 1;
         self.text -= entry_len(name.spelling(), before);
         if self.in_base(name).is_some() {
-            self.changes.insert(name.clone(), None);
+            self.change(name, None);
         } else {
             self.changes.remove(name);
         }
@@ -264,13 +273,14 @@ impl<'a> MapRef<'a> {
     }
 
     pub(crate) fn get(self, name: NameRef<'_>) -> Option<ValueRef<'a>> {
+        let view = self.view();
         if let MapRef::Changed(map) = self
-            && !map.changes.is_empty()
+            && view.as_ref().is_none_or(|view| view.may_be_changed(name.0))
             && let Some(change) = map.changes.get(&name)
         {
             return change.as_ref().map(Value::as_ref);
         }
-        self.view()?.find(name.0).map(|member| ValueRef::Text(member.value))
+        view?.find(name.0).map(|member| ValueRef::Text(member.value))
     }
 }
 

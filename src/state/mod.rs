@@ -117,6 +117,7 @@ impl State {
     /// What a name holds.
     pub(crate) fn get(&self, name: NameRef<'_>) -> Option<Item<'_>> {
         if !self.names.is_empty()
+            && self.base.root().may_be_changed(name.0)
             && let Some(entry) = self.names.get(&name)
         {
             return Item::of_entry(entry);
@@ -185,13 +186,22 @@ impl State {
         if let Some(kind) = as_kind(&mut entry, create) {
             edit(Arc::make_mut(kind));
             self.account(name, before, (true, entry.len(), entry.weight()));
-            self.names.insert(name.clone(), entry);
+            self.change(name, entry);
         }
+    }
+
+    /// Changes a name against the base; returns the change before.
+    fn change(&mut self, name: &Name, entry: Entry) -> Option<Entry> {
+        let before = self.names.insert(name.clone(), entry);
+        if before.is_none() {
+            self.base.root().mark_changed(name.spelling());
+        }
+        before
     }
 
     fn put(&mut self, name: &Name, entry: Entry) {
         let after = (true, entry.len(), entry.weight());
-        let before = match self.names.insert(name.clone(), entry) {
+        let before = match self.change(name, entry) {
             Some(entry) => (entry.is_present(), entry.len(), entry.weight()),
             None => self.in_base(NameRef(name.spelling())).map_or((false, 0, 0), |member| (true, member.value.len(), 0)),
         };
@@ -201,7 +211,7 @@ impl State {
     fn remove(&mut self, name: &Name) {
         let in_base = self.in_base(NameRef(name.spelling())).map(|member| member.value.len());
         let replaced = match in_base {
-            Some(_) => self.names.insert(name.clone(), Entry::Removed),
+            Some(_) => self.change(name, Entry::Removed),
             None => self.names.remove(name),
         };
         let before = match replaced {

@@ -1,8 +1,10 @@
 //! A hash index of names that stand in a text.
 
 use foldhash::fast::RandomState;
+use once_cell::sync::OnceCell;
 use std::hash::BuildHasher;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Fewer names than this are found by binary search.
 const FEWEST: usize = 16;
@@ -19,6 +21,8 @@ pub(super) fn hash(hasher: &Hasher, name: &[u8]) -> u64 {
 pub(super) struct Slots {
     hasher: Hasher,
     slots: Vec<Slot>,
+    /// A bit for each slot: whether a version may hold something else at a name whose home it is. Made at the first change.
+    changed: OnceCell<Box<[AtomicU64]>>,
 }
 
 /// One name.
@@ -33,7 +37,7 @@ struct Slot {
 
 impl Slots {
     pub(super) fn new() -> Slots {
-        Slots { hasher: Hasher::default(), slots: Vec::new() }
+        Slots { hasher: Hasher::default(), slots: Vec::new(), changed: OnceCell::new() }
     }
 
     /// What the hashes given to [`Slots::add`] must come from.
@@ -80,6 +84,27 @@ impl Slots {
         None
     }
 
+    /// Notes that a version is about to hold something else at `name` of the table at `range`. It stays noted, for all versions.
+    pub(super) fn mark_changed(&self, range: Range<u32>, name: &[u8]) {
+        let bits = self.changed.get_or_init(|| (0..self.slots.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect());
+        let place = self.home(range, name);
+        // Whoever comes to see the version that is made sees this as well, by way of how that version reaches it.
+        bits[place / 64].fetch_or(1 << (place % 64), Ordering::Relaxed);
+    }
+
+    /// Whether a version may hold something else at `name` than the table at `range` does. Hardly ever in vain, for few changes.
+    #[inline]
+    pub(super) fn may_be_changed(&self, range: Range<u32>, name: &[u8]) -> bool {
+        let Some(bits) = self.changed.get() else { return false };
+        let place = self.home(range, name);
+        bits[place / 64].load(Ordering::Relaxed) & 1 << (place % 64) != 0
+    }
+
+    /// The slot where the search for `name` begins.
+    fn home(&self, range: Range<u32>, name: &[u8]) -> usize {
+        range.start as usize + home(hash(&self.hasher, name), range.len())
+    }
+
     pub(super) fn shrink_to_fit(&mut self) {
         self.slots.shrink_to_fit();
     }
@@ -119,6 +144,22 @@ mod tests {
             assert_eq!(find(&some, name), (ordinal < FEWEST).then_some((ordinal, ordinal * 20)));
         }
         assert_eq!(slots.find(all, b"name/5000", |_| false), None);
+    }
+
+    #[test]
+    fn what_was_changed_is_told_and_little_else() {
+        let names: Vec<String> = (0..5000).map(|number| format!("name/{number}")).collect();
+        let mut slots = Slots::new();
+        let hashes: Vec<u64> = names.iter().map(|name| hash(&slots.hasher(), name.as_bytes())).collect();
+        let one = slots.add(&[0; 5000], &hashes);
+        let other = slots.add(&[0; 5000], &hashes);
+        let changed = |range: &Range<u32>| names.iter().filter(|name| slots.may_be_changed(range.clone(), name.as_bytes())).count();
+        assert_eq!((changed(&one), changed(&other)), (0, 0));
+        names[..50].iter().for_each(|name| slots.mark_changed(one.clone(), name.as_bytes()));
+        slots.mark_changed(one.clone(), b"a name of none");
+        assert!(names[..50].iter().all(|name| slots.may_be_changed(one.clone(), name.as_bytes())));
+        assert!(slots.may_be_changed(one.clone(), b"a name of none"));
+        assert!(changed(&one) < 150 && changed(&other) == 0);
     }
 
     #[test]
