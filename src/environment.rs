@@ -41,21 +41,12 @@ pub async fn until<T>(
     future: impl Future<Output = T>,
 ) -> Result<T, Elapsed> {
     let Some(deadline) = deadline else { return Ok(future.await) };
-    let mut future = std::pin::pin!(future);
-    let mut late = environment.sleep_until(deadline);
-    // The alarm is set before the work begins: a runtime that has to wake a thread for it does so beside the work, not
-    // after it.
-    let is_late = futures_util::poll!(late.as_mut()).is_ready();
-    let late = async {
-        if !is_late {
-            late.await;
-        }
-    };
+    let late = environment.sleep_until(deadline);
     tokio::select! {
         // Biased, so that a simulated fleet takes the same branch in every run, and what is done wins over what is
         // late.
         biased;
-        value = &mut future => Ok(value),
+        value = future => Ok(value),
         () = late => Err(Elapsed),
     }
 }
