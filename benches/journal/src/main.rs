@@ -5,6 +5,7 @@
 //! opjournal-bench rollup CONFIG NAMESPACE MAP ENTRIES   puts a rollup with one map
 //! opjournal-bench puts CONFIG PREFIX BYTES              for each line N on standard input: N PUTs, one after the other,
 //!                                                       and a line with what each took, in nanoseconds
+//! opjournal-bench alone puts CONFIG PREFIX BYTES        the same with one thread that does everything
 //! ```
 
 use bytes::Bytes;
@@ -21,13 +22,17 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    // One thread, and no task between it and the request: a PUT that nothing stands before.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (runtime, arguments) = match &arguments[..] {
+        // Nobody has to wake another thread.
+        ["alone", rest @ ..] => (tokio::runtime::Builder::new_current_thread().enable_all().build()?, rest),
+        // As the SDK's users have it, and the library: a runtime's threads serve the connections, and the caller waits on its own.
+        rest => (tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?, rest),
+    };
     runtime.block_on(async {
-        match arguments[..] {
+        match *arguments {
             ["rollup", config, namespace, map, entries] => put_rollup(config, namespace, map, entries.parse()?).await,
             ["puts", config, prefix, bytes] => put_on_request(config, prefix, bytes.parse()?).await,
-            _ => Err("usage: opjournal-bench rollup CONFIG NAMESPACE MAP ENTRIES | puts CONFIG PREFIX BYTES".into()),
+            _ => Err("usage: opjournal-bench [alone] rollup CONFIG NAMESPACE MAP ENTRIES | puts CONFIG PREFIX BYTES".into()),
         }
     })
 }
@@ -80,7 +85,8 @@ async fn put_on_request(config: &str, prefix: &str, bytes: usize) -> Result<()> 
             let body = Bytes::from(format!("{sent:bytes$}"));
             sent += 1;
             let begun = Instant::now();
-            store.put(&key, body, Condition::Always).await?;
+            // As a journal's are.
+            store.put(&key, body, Condition::Absent).await?;
             took.push(begun.elapsed().as_nanos().to_string());
         }
         println!("{}", took.join(" "));
