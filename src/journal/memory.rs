@@ -406,10 +406,11 @@ impl Memory {
         };
 
         // Only what is folded is ever deleted, and the rollup was read after the LIST (or it shows every held segment). What cannot
-        // be read a person may have moved aside.
+        // be read a person may have moved aside; and a late copy, which is void, may meet a late DELETE of what was folded.
         let head = &rollup.head;
         let is_gone = |place: &Place| !listing.segments.contains_key(&place.key) && !is_named(head, &place.key) && !head.mark.covers(place);
-        let gone = self.listed.iter().filter(|listed| listed.segment.is_readable() && is_gone(&listed.place));
+        let counted = self.listed.iter().filter(|listed| listed.segment.is_readable() && !listed.segment.is_void(listed.place.stamp));
+        let gone = counted.filter(|listed| is_gone(&listed.place));
         let vanished: Vec<SegmentKey> = gone.map(|listed| listed.place.key.clone()).collect();
 
         // From here on nothing can fail.

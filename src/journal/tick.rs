@@ -326,7 +326,7 @@ async fn found(core: &Arc<Core>, listing: &Listing, etag: ETag, body: Bytes) -> 
     Ok(take_over(core, HeldRollup { etag: Some(etag), head: rollup.head, state: rollup.state, read_at }))
 }
 
-/// A rollup that is at least as new as the held one, under the later mark of the two (see [`Memory::is_older_than_held`]).
+/// A rollup that is at least as new as the held one, under the later mark of the two (see `Memory::is_older_than_held`).
 fn take_over(core: &Core, mut rollup: HeldRollup) -> News {
     let held = core.memory().mark().clone();
     if rollup.head.mark < held {

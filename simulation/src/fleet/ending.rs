@@ -156,8 +156,22 @@ impl Fleet {
     pub(super) fn note_stats(&self, journal: &Journal) {
         let stats = journal.stats();
         self.0.world.note(|| format!("stats: {stats}"));
+        if self.0.plan.profile == Profile::Fleet {
+            self.check_no_false_alarm(&stats);
+        }
         let mut inner = self.inner();
         add_figures(&mut inner.counts, "stats", &stats);
+    }
+
+    /// Where nobody but this library writes, within its assumptions, no error may say that somebody else lost something.
+    fn check_no_false_alarm(&self, stats: &Value) {
+        for (name, figures) in stats["namespaces"].as_object().into_iter().flatten() {
+            for alarm in ["vanished", "void_own", "written_forward"] {
+                if figures[alarm].as_u64() != Some(0) {
+                    self.violate("no false alarm", format!("namespace {name:?} counts {} as {alarm}", figures[alarm]));
+                }
+            }
+        }
     }
 }
 

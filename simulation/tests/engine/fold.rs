@@ -125,5 +125,9 @@ fn a_late_copy_of_a_folded_segment_is_no_loss_to_its_writer() {
         on_a.flush(None).await.expect("flushed");
         assert_eq!((n(&on_a), n(&on_b)), (11, 11));
         assert_eq!(a.figure("namespaces.ns.void_own"), 0);
+        // So does a repetition of the DELETE.
+        stage.store().delete(&[key]).await.expect("deleted");
+        on_a.flush(None).await.expect("flushed");
+        assert_eq!((n(&on_a), a.figure("namespaces.ns.vanished")), (11, 0));
     });
 }
