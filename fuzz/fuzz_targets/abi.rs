@@ -442,8 +442,10 @@ impl World {
 
     /// A close of a journal has ended.
     fn closed(&mut self, status: i32, given: Option<Given>) {
-        if !matches!(status, TIMED_OUT | INVALID) {
-            check_close(status, given);
+        match given {
+            _ if status == INVALID => {}
+            Some(_) if status == TIMED_OUT => {}
+            _ => check_close(status, given),
         }
         if let Some(Given { id, .. }) = given
             && matches!(status, OK | TIMED_OUT)
