@@ -204,7 +204,8 @@ fn parted(text: &[u8]) -> Option<((i128, String), Value)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Hand, folded, name, op, stamp};
+    use super::super::audit;
+    use super::super::tests::{CONSTANTS, Hand, folded, name, op, stamp};
     use crate::store::ChangeKind;
     use crate::world::ProcessId;
     use opjournal::store::{Condition, ETag};
@@ -264,6 +265,13 @@ mod tests {
         let mut hand = folded_by_peer();
         hand.begins_chain(130, 2, &[2, 3], &[(92, 4)]);
         assert_eq!(hand.promises(), [""; 0]);
+    }
+
+    #[test]
+    fn what_a_peer_left_listed_waits_for_the_next_fold_here() {
+        let hand = folded_by_peer();
+        let audit = audit(&hand.changes, "n", CONSTANTS, &hand.company);
+        assert_eq!((audit.tail, audit.leftovers), (1, 0));
     }
 
     #[test]

@@ -2,7 +2,7 @@ use super::*;
 use opjournal::store::ETag;
 use serde_json::json;
 
-const CONSTANTS: Constants = Constants { fold_age: 30 * SECOND, skew: 2 * SECOND };
+pub(super) const CONSTANTS: Constants = Constants { fold_age: 30 * SECOND, skew: 2 * SECOND };
 
 /// A bucket's history made by hand, second by second.
 #[derive(Default)]
