@@ -263,9 +263,8 @@ impl Auditor {
     /// A rollup became visible.
     fn fold(&mut self, at: Time, text: &[u8]) -> Result<(), String> {
         let body: Value = serde_json::from_slice(text).map_err(|error| format!("the rollup is no JSON: {error}"))?;
-        let (proof, mark) = (&body["proof"], &body["mark"]);
+        let (proof, mark) = (&body["proof"], read_mark(&body)?);
         let time = |value: &Value| value.as_str().and_then(Stamp::parse).map(Stamp::as_nanos).ok_or_else(|| format!("{value} is no time"));
-        let mark = (time(&mark["lm"])?, mark["key"].as_str().ok_or("the mark has no key")?.to_owned());
         let mut folded = BTreeMap::new();
         for fold in proof["folded"].as_array().ok_or("the proof names no folds")? {
             for key in fold["keys"].as_array().ok_or("a fold names no keys")? {
@@ -461,6 +460,13 @@ impl Auditor {
         }
         self.audit
     }
+}
+
+/// The mark of a rollup.
+fn read_mark(body: &Value) -> Result<(i128, String), String> {
+    let mark = &body["mark"];
+    let stamp = mark["lm"].as_str().and_then(Stamp::parse).ok_or_else(|| format!("{} is no time", mark["lm"]))?;
+    Ok((stamp.as_nanos(), mark["key"].as_str().ok_or("the mark has no key")?.to_owned()))
 }
 
 fn read_chain(text: &str) -> Option<[u8; 32]> {

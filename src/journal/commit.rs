@@ -230,7 +230,7 @@ impl Committer<'_> {
                     error = why,
                     "the outcome of a segment is unknown; later writes wait until a LIST settles it"
                 );
-                let open = Open { key: key.clone(), encoded_at: store_time, expires };
+                let open = Open { key: key.clone(), encoded_at: store_time, expires, is_in_doubt: false };
                 let verdict = self.settle(open, segment).await;
                 tracing::info!(namespace = core.name, segment = %key, verdict = ?verdict, "a segment was settled by looking");
                 self.finish(&key, &batches, verdict, &why);

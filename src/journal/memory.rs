@@ -100,9 +100,6 @@ pub struct Memory {
     bodies: HashMap<SegmentKey, Arc<Segment>>,
     replay: Replay,
     open: Option<Open>,
-    /// Since the open segment was sent, something that was listed vanished: a rollup was lost, which may have held the
-    /// open segment as well.
-    is_open_in_doubt: bool,
     /// When the LIST of the last good tick began; nothing before the first.
     last_list_began: Option<Reading>,
     /// When it ended. A LIST that began before then may show less, though it is joined later.
@@ -126,7 +123,6 @@ impl Memory {
             bodies: HashMap::new(),
             replay: Replay::new(State::empty()),
             open: None,
-            is_open_in_doubt: false,
             last_list_began: None,
             last_list_ended: now,
             greatest: Count::ZERO,
@@ -241,7 +237,6 @@ impl Memory {
         debug_assert!(self.open.is_none(), "at most one segment is open");
         self.keep_body(segment);
         self.open = Some(open);
-        self.is_open_in_doubt = false;
     }
 
     /// Whether the rollup GET may be left out: then nothing can have been folded since the last good tick that this
@@ -312,6 +307,14 @@ impl Memory {
             (Some(proof), Some(held_proof)) => (proof.total(), &found.mark) < (held_proof.total(), &held.head.mark),
             // Where one of the two has no proof, the mark alone tells.
             (_, None) | (None, _) => found.mark < held.head.mark,
+        }
+    }
+
+    /// Whether something is lost that the held rollup had folded, where this one, which is no older, is taken over.
+    pub fn lost_with(&self, found: &Head, now: Stamp) -> bool {
+        match (&self.rollup.etag, &self.rollup.head.proof, &found.proof) {
+            (Some(_), Some(held), Some(found)) => !held.leads_to(found, now),
+            _ => false,
         }
     }
 
@@ -423,7 +426,9 @@ impl Memory {
         self.listed = listed;
         let newly_behind = is_rollup_behind && !self.is_rollup_behind;
         self.is_rollup_behind = is_rollup_behind;
-        self.is_open_in_doubt |= !vanished.is_empty();
+        if let Some(open) = &mut self.open {
+            open.is_in_doubt |= !vanished.is_empty();
+        }
         let void_own = self.settle_own(listing);
         let settled = self.settle_open(listing, timing);
         self.follow();
@@ -474,7 +479,6 @@ impl Memory {
         if verdict == Verdict::Open || verdict != Verdict::Applied && self.is_rollup_behind {
             return None;
         }
-        let verdict = if verdict == Verdict::Failed && self.is_open_in_doubt { Verdict::Untold } else { verdict };
         self.open.take().map(|open| (open, verdict))
     }
 

@@ -24,6 +24,8 @@ pub struct Open {
     /// T0, the store time at which its body was encoded.
     pub encoded_at: Stamp,
     pub expires: Stamp,
+    /// Since it was sent, something that was listed vanished: a rollup was lost, which may have held this one as well.
+    pub is_in_doubt: bool,
 }
 
 /// What looking says.
@@ -33,8 +35,8 @@ pub enum Verdict {
     Open,
     Applied,
     Failed,
-    /// What would have told is gone: a fold by the peer dropped the proof, or the writer was cut off for a day. It
-    /// stays unknown.
+    /// What would have told is gone: a fold by the peer dropped the proof, a rollup was lost, or the writer was cut off for
+    /// a day. It stays unknown.
     Untold,
 }
 
@@ -58,6 +60,7 @@ pub fn settle(open: &Open, writer: &str, listing: &Listing, rollup: &Head, timin
     }
     let earliest_stamp = open.encoded_at - timing.skew - Duration::from_secs(1);
     let verdict = match &rollup.proof {
+        _ if open.is_in_doubt => Verdict::Untold,
         // The chain began anew after the segment was sent: it may have been folded before that.
         Some(proof) if proof.since >= earliest_stamp => Verdict::Untold,
         Some(proof) => {
@@ -92,7 +95,8 @@ mod tests {
 
     fn open() -> Open {
         let encoded_at = Stamp::from_millis(1_800_000_000_000);
-        Open { key: KeyMaker::default().next(encoded_at, 1), encoded_at, expires: encoded_at + timing().expires_after() }
+        let key = KeyMaker::default().next(encoded_at, 1);
+        Open { key, encoded_at, expires: encoded_at + timing().expires_after(), is_in_doubt: false }
     }
 
     fn listing(date: Stamp, listed: &[(SegmentKey, Stamp)]) -> Listing {

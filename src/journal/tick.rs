@@ -309,10 +309,8 @@ async fn found(core: &Arc<Core>, listing: &Listing, etag: ETag, body: Bytes) -> 
     if core.memory().is_older_than_held(Some(&rollup.head)) {
         return write_forward(core, listing, Some(etag)).await;
     }
-    let held = core.memory().rollup().clone();
-    if let (Some(_), Some(old), Some(new)) = (&held.etag, &held.head.proof, &rollup.head.proof)
-        && let Some(now) = core.replica.requests.store_time()
-        && !old.leads_to(new, now)
+    if let Some(now) = core.replica.requests.store_time()
+        && core.memory().lost_with(&rollup.head, now)
     {
         reached("another chain taken over");
         tracing::error!(

@@ -1,11 +1,10 @@
 //! What peers and persons do to a namespace, and what the library does after it.
 
-use super::{Auditor, Rollup, Segment};
+use super::{Auditor, Rollup, Segment, read_mark};
 use crate::history::{About, Violation};
 use crate::model::{BatchId, Model};
 use crate::store::Change;
 use crate::world::Time;
-use opjournal::time::Stamp;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -15,8 +14,7 @@ impl Auditor {
     /// A rollup of a peer became visible: its mark alone tells what is folded.
     pub(super) fn folded_by_peer(&mut self, at: Time, text: &[u8]) -> Result<(), String> {
         let body: Value = serde_json::from_slice(text).map_err(|error| format!("the rollup is no JSON: {error}"))?;
-        let stamp = body["mark"]["lm"].as_str().and_then(Stamp::parse).ok_or("the mark has no time")?;
-        let mark = (stamp.as_nanos(), body["mark"]["key"].as_str().ok_or("the mark has no key")?.to_owned());
+        let mark = read_mark(&body)?;
         if mark < self.rollup.mark {
             self.violate(at, "P7", format!("the peer's mark is {mark:?}, after {:?}", self.rollup.mark));
         }
@@ -143,13 +141,14 @@ impl Auditor {
             self.rollup = before;
             return true;
         }
-        let Some((mark, rest)) = parted(text) else { return false };
-        let Some((_, before)) = self.versions.iter().find(|(version, _)| parted(version).is_some_and(|(_, other)| other == rest)) else {
+        // Of an ordinary fold the mark is a new one, and the versions need not be read.
+        let Some((mark, rest)) = parted(text).filter(|(mark, _)| *mark >= self.rollup.mark && self.is_kept_mark(mark)) else {
             return false;
         };
-        if mark < before.mark || mark < self.rollup.mark || !self.is_kept_mark(&mark) {
+        let is_same = |version: &[u8]| parted(version).is_some_and(|(_, other)| other == rest);
+        let Some((_, before)) = self.versions.iter().find(|(version, _)| is_same(version)).filter(|(_, before)| mark >= before.mark) else {
             return false;
-        }
+        };
         self.audit.counts.add("seen: rollup written forward under a later mark");
         self.rollup = Rollup { mark, ..before.clone() };
         true
@@ -198,8 +197,9 @@ impl Auditor {
 /// A rollup's mark, and the rest of it.
 fn parted(text: &[u8]) -> Option<((i128, String), Value)> {
     let mut body: Value = serde_json::from_slice(text).ok()?;
-    let mark = body.as_object_mut()?.remove("mark")?;
-    Some(((Stamp::parse(mark["lm"].as_str()?)?.as_nanos(), mark["key"].as_str()?.to_owned()), body))
+    let mark = read_mark(&body).ok()?;
+    body.as_object_mut()?.remove("mark");
+    Some((mark, body))
 }
 
 #[cfg(test)]
