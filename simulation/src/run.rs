@@ -57,6 +57,7 @@ pub fn run_with(plan: Plan, traced: bool, injector: Injector) -> Report {
 fn run_in(world: &World, plan: Plan, injector: Injector, ear: &Ear) -> Report {
     // What an earlier run in this thread left.
     reached::take();
+    let holders = world.holders();
     let bucket = Bucket::new(world, plan.seed, plan.character);
     bucket.set_injector(injector.clone());
     let fleet = Fleet::new(plan.clone(), world, &bucket);
@@ -87,10 +88,14 @@ fn run_in(world: &World, plan: Plan, injector: Injector, ear: &Ear) -> Report {
         counts.add_many(&format!("reached: {branch}"), count);
     }
     let said: Vec<Said> = ear.take().into_iter().chain(fleet.refusals()).collect();
-    let violations = judge(&plan, &mut history, &bucket, &fleet, &said, &mut counts, lasted);
+    let mut violations = judge(&plan, &mut history, &bucket, &fleet, &said, &mut counts, lasted);
     let hash = world.hash();
     fleet.end();
     world.end();
+    drop((fleet, bucket));
+    if world.holders() > holders && violations.is_empty() {
+        violations.push(Violation::new(lasted, "memory", "something of a replica is left, though all its tasks are gone"));
+    }
     Report { plan, violations, counts, hash, lasted, trace: Vec::new(), happened: injector.take_record() }
 }
 

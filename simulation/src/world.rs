@@ -339,6 +339,11 @@ impl World {
         drop(late);
     }
 
+    /// How many hold the world. Whatever is left of a replica does.
+    pub fn holders(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
     /// Adds to the hash that tells two runs apart.
     pub fn mix(&self, value: u64) {
         self.inner().mix(value);

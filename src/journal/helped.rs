@@ -6,6 +6,8 @@
 //! - At most one thread runs a step at any time.
 //! - A wake-up that comes while a step runs is not lost: the task itself runs another step after it.
 //! - A panic in a step that somebody else runs is the task's own: it goes on there, and the future is dropped first.
+//! - The work ends with the task: where a runtime drops the task, the future is dropped as well, by a step that is running, at its end.
+//!   What the future waits for holds wakers that hold it, so that it would live for ever otherwise.
 
 use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
@@ -20,6 +22,8 @@ use std::task::{Context, Poll, Wake, Waker};
 const RUNNING: u8 = 1;
 /// A step is due.
 const WOKEN: u8 = 2;
+/// The task is gone.
+const DROPPED: u8 = 4;
 
 pub struct Helped {
     phase: AtomicU8,
@@ -41,6 +45,7 @@ impl Helped {
 
     /// The task itself: runs whenever a step is due and nobody helps.
     pub async fn run(self: Arc<Self>) {
+        let _task = Task(&self);
         poll_fn(|context| {
             self.task.register(context.waker());
             let before = self.phase.fetch_update(Ordering::AcqRel, Ordering::Acquire, |phase| {
@@ -63,6 +68,22 @@ impl Helped {
 
     fn work(&self) -> MutexGuard<'_, Work> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn drop_work(&self) {
+        let work = std::mem::replace(&mut *self.work(), Work::Done);
+        drop(work);
+    }
+}
+
+/// The task, as long as it lives.
+struct Task<'a>(&'a Helped);
+
+impl Drop for Task<'_> {
+    fn drop(&mut self) {
+        if self.0.phase.fetch_or(DROPPED, Ordering::AcqRel) & RUNNING == 0 {
+            self.0.drop_work();
+        }
     }
 }
 
@@ -117,7 +138,10 @@ impl Step<'_> {
 
 impl Drop for Step<'_> {
     fn drop(&mut self) {
-        if self.0.phase.fetch_and(!RUNNING, Ordering::AcqRel) & WOKEN != 0 {
+        let phase = self.0.phase.fetch_and(!RUNNING, Ordering::AcqRel);
+        if phase & DROPPED != 0 {
+            self.0.drop_work();
+        } else if phase & WOKEN != 0 {
             self.0.task.wake();
         }
     }
@@ -196,6 +220,40 @@ mod tests {
         let panic = catch_unwind(AssertUnwindSafe(|| helped.clone().run().now_or_never())).expect_err("it goes on in the task");
         assert_eq!(panic.downcast_ref(), Some(&"deep inside"));
         assert!(helped.run().now_or_never().is_some(), "and the task is over");
+    }
+
+    /// A task whose work waits for ever, through a waker that is a part of it, and what tells whether the work is still there.
+    fn endless() -> (Arc<Helped>, std::sync::Weak<Notify>) {
+        let notice = Arc::new(Notify::new());
+        let is_there = Arc::downgrade(&notice);
+        let work = async move {
+            loop {
+                notice.notified().await;
+            }
+        };
+        (Helped::new(work.boxed()), is_there)
+    }
+
+    #[test]
+    fn the_work_ends_with_its_task() {
+        let (helped, is_there) = endless();
+        let mut task = Box::pin(helped.clone().run());
+        assert!(task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        drop(task);
+        assert!(is_there.upgrade().is_none());
+        helped.help().expect("nobody runs").run_for_task();
+    }
+
+    #[test]
+    fn the_work_of_a_task_that_ends_within_a_step_ends_after_it() {
+        let (helped, is_there) = endless();
+        let mut task = Box::pin(helped.clone().run());
+        assert!(task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let step = helped.help().expect("nobody runs");
+        drop(task);
+        assert!(is_there.upgrade().is_some(), "the step may be at it");
+        step.run_for_task();
+        assert!(is_there.upgrade().is_none());
     }
 
     #[test]
