@@ -122,7 +122,6 @@ pub const GROUPS: &[Group] = &[
             "chain begins anew",
             "settled as untold",
             "ROLLUP_LOST",
-            "listed segment vanished unfolded",
             "written forward",
             "rollup behind its segments",
             "rollup read for a segment that counts more",
@@ -146,7 +145,7 @@ pub const GROUPS: &[Group] = &[
         title: "the engine: after a person, rarely",
         prefix: "reached: ",
         seeds: MANY_SEEDS,
-        entries: &["newer rollup taken over under a later mark", "another chain taken over"],
+        entries: &["listed segment vanished unfolded", "newer rollup taken over under a later mark", "another chain taken over"],
     },
     Group {
         title: "the bucket's history",

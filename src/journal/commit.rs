@@ -201,16 +201,15 @@ impl Committer<'_> {
             core.take_sent();
             return;
         }
-        match self.put(&key, body, begun, expires).await {
+        let fate = match self.put(&key, body, begun, expires).await {
+            Fate::Applied => self.take_in(&segment),
+            fate => fate,
+        };
+        match fate {
             Fate::Applied => {
                 self.round_trip = requests.now().since(begun);
                 count(&core.figures.segments);
                 core.figures.batches.fetch_add(batches.len() as u64, std::sync::atomic::Ordering::Relaxed);
-                {
-                    let mut memory = core.memory();
-                    memory.add_own(segment, requests.now());
-                    core.publish(&memory);
-                }
                 self.finish(&key, &batches, Verdict::Applied, "");
             }
             Fate::Refused(failure) => {
@@ -236,6 +235,16 @@ impl Committer<'_> {
                 self.finish(&key, &batches, verdict, &why);
             }
         }
+    }
+
+    /// Makes an acknowledged segment a part of the state, unless it is known to count nowhere.
+    fn take_in(&self, segment: &Arc<Segment>) -> Fate {
+        let mut memory = self.core.memory();
+        if !memory.add_own(segment.clone(), self.core.replica.requests.now()) {
+            return Fate::Unknown(String::from("it was acknowledged, but LIST shows it with a stamp after it expired"));
+        }
+        self.core.publish(&memory);
+        Fate::Applied
     }
 
     /// Waits until ticks have told what became of a segment.

@@ -226,8 +226,11 @@ impl Core {
         began.0 > self.last_call.load(Ordering::SeqCst)
     }
 
-    /// Hands a listing over that another namespace's tick took along.
+    /// Hands a listing over that another namespace's tick took along, unless this namespace has joined a later one.
     pub fn give(&self, listing: Listing) {
+        if self.memory().has_overtaken(&listing) {
+            return;
+        }
         *self.given.lock().unwrap_or_else(PoisonError::into_inner) = Some(listing);
         self.want_tick();
     }

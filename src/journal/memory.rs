@@ -4,10 +4,10 @@
 //! Invariants (`docs/engine.md` has them with their reasons):
 //!
 //! - The state is the rollup's state, then strays, then the tail, each in canonical order, then own segments that no
-//!   LIST has settled yet.
+//!   LIST has settled yet, then the one that is on its way or open.
 //! - A name in the held proof is never applied, whatever its stamp.
 //! - The held mark never goes back, nor does the held count.
-//! - `own` is in key order; from its first segment that is not settled by a LIST on, all stay last.
+//! - `own` is in key order; from its first segment that is not settled by a LIST on, all that this replica wrote stay last.
 
 use super::key::SegmentKey;
 use super::listing::Listing;
@@ -212,16 +212,21 @@ impl Memory {
     }
 
     /// Takes in an own segment that the store acknowledged. It counts at once: behind everything else, or where a LIST
-    /// has shown it already.
-    pub fn add_own(&mut self, segment: Arc<Segment>, ended: Reading) {
+    /// has shown it already. `false` where a LIST has shown it as void: then the answer was wrong, and it counts nowhere.
+    #[must_use]
+    pub fn add_own(&mut self, segment: Arc<Segment>, ended: Reading) -> bool {
         debug_assert!(self.own.back().is_none_or(|own| own.segment.key < segment.key), "own keys strictly increase");
         debug_assert!(self.is_ready() && self.open.is_none(), "nothing is written before the first good tick, or behind an open segment");
         if is_named(&self.rollup.head, &segment.key) {
-            return;
+            return true;
         }
-        let is_listed = self.listed.iter().any(|listed| listed.place.key == segment.key);
+        let listed = self.listed.iter().find(|listed| listed.place.key == segment.key);
+        if listed.is_some_and(|listed| segment.is_void(listed.place.stamp)) {
+            return false;
+        }
+        let is_listed = listed.is_some();
         if is_listed && self.own.is_empty() {
-            return;
+            return true;
         }
         self.keep_body(segment.clone());
         self.own.push_back(Own { segment: segment.clone(), ended });
@@ -230,6 +235,7 @@ impl Memory {
         } else {
             self.replay.append(&Step { segment, stamp: None });
         }
+        true
     }
 
     /// Takes in an own segment whose outcome is open.
@@ -237,6 +243,11 @@ impl Memory {
         debug_assert!(self.open.is_none(), "at most one segment is open");
         self.keep_body(segment);
         self.open = Some(open);
+    }
+
+    /// Whether a later LIST was joined already, than this one that another namespace's tick took along.
+    pub fn has_overtaken(&self, listing: &Listing) -> bool {
+        listing.began < self.last_list_ended && !mutant::is_on(Mutant::OvertakenListsAreJoined)
     }
 
     /// Whether the rollup GET may be left out: then nothing can have been folded since the last good tick that this
@@ -330,8 +341,8 @@ impl Memory {
     }
 
     fn follow(&mut self) {
-        let order = self.order();
-        self.replay.follow(&order, order.len() - self.own.len());
+        let (order, settled) = self.order();
+        self.replay.follow(&order, settled);
     }
 
     fn set_rollup(&mut self, rollup: HeldRollup) {
@@ -365,16 +376,12 @@ impl Memory {
         now: Reading,
         timing: &Timing,
     ) -> Result<Joined, Refusal> {
+        debug_assert!(!self.has_overtaken(listing), "ticks do not overlap, and begin without a LIST that was overtaken");
         // A process that froze between LIST and here would take what was folded and deleted meanwhile for a stray or an
         // unlisted write. And an own fold may have replaced the rollup that this tick decided on.
-        // And a LIST that another namespace took along may have been overtaken by one of this namespace's own.
-        let is_overtaken = listing.began < self.last_list_ended && !mutant::is_on(Mutant::OvertakenListsAreJoined);
-        if !listing.is_young(now, timing) || self.rollup.etag.as_ref() != read_under || is_overtaken {
-            reached(match (listing.is_young(now, timing), is_overtaken) {
-                (false, _) => "LIST again: it is old",
-                (true, true) => "LIST again: another overtook it",
-                (true, false) => "LIST again: an own fold came between",
-            });
+        let is_young = listing.is_young(now, timing);
+        if !is_young || self.rollup.etag.as_ref() != read_under {
+            reached(if is_young { "LIST again: an own fold came between" } else { "LIST again: it is old" });
             return Err(Refusal::ListAgain);
         }
         let rollup = news.unwrap_or(&self.rollup);
@@ -482,12 +489,21 @@ impl Memory {
         self.open.take().map(|open| (open, verdict))
     }
 
-    /// The order of replay: strays and tail without the own segments that stay last, then those.
-    fn order(&self) -> Vec<Step> {
-        let stay_last: BTreeSet<&SegmentKey> = self.own.iter().map(|own| &own.segment.key).collect();
-        let listed = self.listed.iter().filter(|listed| !stay_last.contains(&listed.place.key));
-        let steps = listed.map(|listed| Step { segment: listed.segment.clone(), stamp: Some(listed.place.stamp) });
-        steps.chain(self.own.iter().map(|own| Step { segment: own.segment.clone(), stamp: None })).collect()
+    /// The order of replay: strays and tail without what stays last, then that: the own segments, and behind them the one that
+    /// is on its way or open, where a LIST shows it already. Also says how many do not stay last.
+    fn order(&self) -> (Vec<Step>, usize) {
+        let first_own = self.own.front().map(|own| &own.segment.key);
+        let stays_last = |listed: &&Listed| {
+            let segment = &listed.segment;
+            first_own.is_some_and(|first| segment.key >= *first) && segment.writer() == Some(&self.writer)
+        };
+        let is_own = |key: &SegmentKey| self.own.iter().any(|own| own.segment.key == *key);
+        let step = |listed: &Listed| Step { segment: listed.segment.clone(), stamp: Some(listed.place.stamp) };
+        let mut order: Vec<Step> = self.listed.iter().filter(|listed| !stays_last(listed)).map(step).collect();
+        let settled = order.len();
+        order.extend(self.own.iter().map(|own| Step { segment: own.segment.clone(), stamp: None }));
+        order.extend(self.listed.iter().filter(|listed| stays_last(listed) && !is_own(&listed.place.key)).map(step));
+        (order, settled)
     }
 
     /// Lets go of bodies that neither `listing` shows nor what is held needs. (A good join looks at what is held

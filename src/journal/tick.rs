@@ -44,7 +44,11 @@ enum News {
 pub async fn tick(core: &Arc<Core>, given: Option<Listing>) -> Result<Listing, Error> {
     let requests = &core.replica.requests;
     let timing = &core.replica.timing;
-    let mut listing = match given.filter(|given| given.is_young(requests.now(), timing)) {
+    let is_overtaken = given.as_ref().is_some_and(|given| core.memory().has_overtaken(given));
+    if is_overtaken {
+        reached("LIST again: another overtook it");
+    }
+    let mut listing = match given.filter(|given| !is_overtaken && given.is_young(requests.now(), timing)) {
         Some(listing) => listing,
         None => new_listing(core).await?,
     };

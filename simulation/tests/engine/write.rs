@@ -1,17 +1,19 @@
 //! Writes: what their callers are told, and what waits.
 
-use super::stage::{NS, Proxy, add, ask, n, play, settings};
+use super::stage::{NS, Proxy, add, append, ask, n, play, settings};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
+use futures_util::join;
 use opjournal::config::{Limits, Settings};
 use opjournal::error::{Outcome, Status};
 use opjournal::store::{Condition, Failure, Kind, Page, Put, Store};
 use opjournal_simulation::store::Character;
 use opjournal_simulation::world::{SECOND, World};
 use serde_json::Value;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// An append of so many bytes of JSON to the list `l`.
 fn append_of(bytes: usize) -> String {
@@ -260,5 +262,122 @@ fn a_write_without_store_time_is_refused_with_what_ticks_end_with() {
         on_a.flush(None).await.expect("flushed");
         add(&on_a, 1).await.expect("applied");
         assert_eq!(n(&on_a), 1);
+    });
+}
+
+/// A store whose clocks are further apart than is assumed: LIST shows segments with a stamp a minute ahead of the `Date` of answers. The
+/// answer to the first PUT is lost, and the next one comes once a tick has seen what the first one did.
+struct ClocksApart {
+    world: World,
+    was_sent: AtomicBool,
+    /// LISTs that showed it. The second one tells that a tick is done with the first.
+    lists: AtomicUsize,
+}
+
+#[async_trait]
+impl Proxy for ClocksApart {
+    async fn put(&self, bucket: &dyn Store, key: &str, body: Bytes, condition: Condition) -> Result<Put, Failure> {
+        if !self.was_sent.swap(true, Ordering::SeqCst) {
+            bucket.put(key, body, condition).await?;
+            return Err(Failure::new(Kind::Unavailable, "the connection broke before the answer"));
+        }
+        while self.lists.load(Ordering::SeqCst) < 2 {
+            self.world.sleep_until(self.world.now() + SECOND / 100).await;
+        }
+        bucket.put(key, body, condition).await
+    }
+
+    async fn list(&self, bucket: &dyn Store, prefix: &str, after: Option<&str>) -> Result<Page, Failure> {
+        let mut page = bucket.list(prefix, after).await?;
+        for object in &mut page.objects {
+            object.stamp = object.stamp + Duration::from_secs(60);
+        }
+        self.lists.fetch_add(page.objects.len(), Ordering::SeqCst);
+        Ok(page)
+    }
+}
+
+#[test]
+fn what_a_list_shows_as_void_is_not_acknowledged() {
+    play(Character::plain(), |stage| async move {
+        let clocks = ClocksApart { world: stage.world.clone(), was_sent: AtomicBool::new(false), lists: AtomicUsize::new(0) };
+        let often = Settings { sync_interval: Duration::from_millis(200), ..settings() };
+        let a = stage.replica_behind(clocks, "a", often).await;
+        let on_a = a.open(NS).await;
+        let error = add(&on_a, 1).await.expect_err("it counts nowhere");
+        assert_eq!((error.status, error.outcome), (Status::Unavailable, Outcome::None));
+        assert_eq!((n(&on_a), a.figure("namespaces.ns.settled_failed")), (0, 1));
+    });
+}
+
+/// A LIST of two pages: the first is older than the first segment, the second shows the next one, whose PUT goes on until somebody looked.
+#[derive(Clone)]
+struct TwoPages {
+    world: World,
+    first: Arc<Mutex<Option<String>>>,
+    is_second_there: Arc<AtomicBool>,
+    was_looked_at: Arc<AtomicBool>,
+}
+
+impl TwoPages {
+    async fn until(&self, flag: &AtomicBool) {
+        while !flag.load(Ordering::SeqCst) {
+            self.world.sleep_until(self.world.now() + SECOND / 1000).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Proxy for TwoPages {
+    async fn put(&self, bucket: &dyn Store, key: &str, body: Bytes, condition: Condition) -> Result<Put, Failure> {
+        let is_first = self.first.lock().expect("no panic").get_or_insert_with(|| key.to_owned()) == key;
+        let put = bucket.put(key, body, condition).await;
+        if !is_first {
+            self.is_second_there.store(true, Ordering::SeqCst);
+            self.until(&self.was_looked_at).await;
+        }
+        put
+    }
+
+    async fn list(&self, bucket: &dyn Store, prefix: &str, after: Option<&str>) -> Result<Page, Failure> {
+        if self.was_looked_at.load(Ordering::SeqCst) {
+            return bucket.list(prefix, after).await;
+        }
+        self.until(&self.is_second_there).await;
+        let mut page = bucket.list(prefix, after).await?;
+        let first = self.first.lock().expect("no panic").clone();
+        page.objects.retain(|object| Some(&object.key) != first.as_ref());
+        Ok(page)
+    }
+}
+
+#[test]
+fn what_is_on_its_way_stays_behind_what_was_acknowledged() {
+    play(Character::plain(), |stage| async move {
+        let pages = TwoPages {
+            world: stage.world.clone(),
+            first: Arc::default(),
+            is_second_there: Arc::default(),
+            was_looked_at: Arc::new(AtomicBool::new(true)),
+        };
+        let a = stage.replica_behind(pages.clone(), "a", settings()).await;
+        let on_a = a.open(NS).await;
+        pages.was_looked_at.store(false, Ordering::SeqCst);
+        let flush = on_a.flush(None);
+        let writes = async {
+            append(&on_a, 1).await;
+            append(&on_a, 2).await;
+        };
+        let numbers = || {
+            let entries = ask(&on_a, r#"{"op":"ListEntries","Key":"l"}"#);
+            entries.as_array().expect("a list").iter().map(|entry| entry.as_str().expect("a string")[..4].to_owned()).collect::<Vec<_>>()
+        };
+        let look = async {
+            flush.await.expect("flushed");
+            assert_eq!(numbers(), ["0001", "0002"]);
+            pages.was_looked_at.store(true, Ordering::SeqCst);
+        };
+        join!(look, writes);
+        assert_eq!(numbers(), ["0001", "0002"]);
     });
 }
