@@ -42,7 +42,7 @@ impl Fleet {
         let interval = plan.sync_interval();
         let beyond = 2 * plan.character.skew + plan.character.visibility;
         let patience = self.now() + 8 * plan.fold_age + 10 * interval + 120 * SECOND + beyond;
-        while self.now() < patience && !self.waited_for().is_empty() {
+        while self.now() < patience && (self.is_somebody_away() || !self.waited_for().is_empty()) {
             outside.pause(SECOND / 4).await;
         }
         // A fold by a peer may have made away with what would tell.
@@ -81,6 +81,11 @@ impl Fleet {
         }
         outside.pause(11 * SECOND).await;
         self.inner().is_done = true;
+    }
+
+    /// Whether a replica that closed late is still to be started anew.
+    fn is_somebody_away(&self) -> bool {
+        self.inner().places.iter().flat_map(|place| &place.tenants).any(|tenant| tenant.journal.is_none())
     }
 
     /// What somebody waits for, but for flushes without end.
