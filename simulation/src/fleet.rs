@@ -84,6 +84,8 @@ struct Place {
 struct Tenant {
     replica: ReplicaId,
     journal: Option<Journal>,
+    /// It closes, and another one will start in its place.
+    is_leaving: bool,
     /// By namespace: the handle that the fleet itself looks through.
     handles: BTreeMap<String, Handle>,
 }

@@ -83,9 +83,9 @@ impl Fleet {
         self.inner().is_done = true;
     }
 
-    /// Whether a replica that closed late is still to be started anew.
+    /// Whether a replica that closes late is still to be started anew.
     fn is_somebody_away(&self) -> bool {
-        self.inner().places.iter().flat_map(|place| &place.tenants).any(|tenant| tenant.journal.is_none())
+        self.inner().places.iter().flat_map(|place| &place.tenants).any(|tenant| tenant.is_leaving || tenant.journal.is_none())
     }
 
     /// What somebody waits for, but for flushes without end.

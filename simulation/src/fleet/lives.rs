@@ -41,7 +41,7 @@ impl Fleet {
         if replicas.len() > 1 {
             self.inner().counts.add("fleet: second journal in a process");
         }
-        let tenants = replicas.iter().map(|&replica| Tenant { replica, journal: None, handles: BTreeMap::new() }).collect();
+        let tenants = replicas.iter().map(|&replica| Tenant { replica, journal: None, is_leaving: false, handles: BTreeMap::new() }).collect();
         self.inner().places[place] = Place { process: process.clone(), tenants };
         for replica in replicas {
             let life = Life { place, replica, process: process.clone(), settings: settings.clone() };
@@ -192,8 +192,14 @@ impl Fleet {
             Err(error) => self.expect("close", &error, &[Status::TimedOut]),
         }
         self.waited(wait);
-        // Long enough for every waiter to be polled, also where timers and tasks are slow.
+        // Long enough for every waiter to be polled, also where timers and tasks are slow; and anew where the process froze in between, for
+        // then this may be polled first.
+        let mut before = self.now();
         process.pause(SECOND).await;
+        while self.now() - before > 2 * SECOND {
+            before = self.now();
+            process.pause(SECOND).await;
+        }
         let left = self.left_of(replica, |what| !what.starts_with("settling"));
         if let Some(what) = left.first() {
             self.violate("an answer for every waiter", format!("replica {replica} is closed: {what}"));

@@ -152,6 +152,7 @@ impl Fleet {
                 7 => {
                     let (fleet, process) = (self.clone(), stands.process.clone());
                     if let Some(journal) = tenant.journal {
+                        self.of_tenant(place, tenant.replica, |tenant| tenant.is_leaving = true);
                         process
                             .clone()
                             .spawn("closes", Box::pin(async move { fleet.close(place, tenant.replica, &process, journal, pause).await }));
