@@ -42,7 +42,7 @@ impl Fleet {
         let interval = plan.sync_interval();
         let beyond = 2 * plan.character.skew + plan.character.visibility;
         let patience = self.now() + 8 * plan.fold_age + 10 * interval + 120 * SECOND + beyond;
-        while self.now() < patience && (self.is_somebody_away() || !self.waited_for().is_empty()) {
+        while self.now() < patience && (self.is_somebody_away() || self.is_something_unwritten() || !self.waited_for().is_empty()) {
             outside.pause(SECOND / 4).await;
         }
         // A fold by a peer may have made away with what would tell.
@@ -86,6 +86,15 @@ impl Fleet {
     /// Whether a replica that closes late is still to be started anew.
     fn is_somebody_away(&self) -> bool {
         self.inner().places.iter().flat_map(|place| &place.tenants).any(|tenant| tenant.is_leaving || tenant.journal.is_none())
+    }
+
+    /// Whether a batch that nobody waits for any more is still to be written, or to be settled.
+    fn is_something_unwritten(&self) -> bool {
+        let journals: Vec<Journal> =
+            self.inner().places.iter().flat_map(|place| &place.tenants).filter_map(|tenant| tenant.journal.clone()).collect();
+        let namespaces = journals.iter().map(|journal| journal.stats()["namespaces"].clone());
+        let is_unwritten = |namespace: &Value| namespace["waiting"] != 0 || !namespace["open_segment"].is_null();
+        namespaces.flat_map(|namespaces| namespaces.as_object().cloned().unwrap_or_default()).any(|(_, namespace)| is_unwritten(&namespace))
     }
 
     /// What somebody waits for, but for flushes without end.

@@ -41,7 +41,8 @@ impl Fleet {
         if replicas.len() > 1 {
             self.inner().counts.add("fleet: second journal in a process");
         }
-        let tenants = replicas.iter().map(|&replica| Tenant { replica, journal: None, is_leaving: false, handles: BTreeMap::new() }).collect();
+        let tenants =
+            replicas.iter().map(|&replica| Tenant { replica, journal: None, is_leaving: false, handles: BTreeMap::new() }).collect();
         self.inner().places[place] = Place { process: process.clone(), tenants };
         for replica in replicas {
             let life = Life { place, replica, process: process.clone(), settings: settings.clone() };
