@@ -169,6 +169,16 @@ mod get {
         ask(bencher, &CHANGED, map_gets(0, 400_000));
     }
 
+    /// The entries that were changed, and no other.
+    #[divan::bench(sample_count = 50, sample_size = 2_000)]
+    fn map_get_changed(bencher: Bencher) {
+        ask(
+            bencher,
+            &CHANGED,
+            scattered(MILLION).take(10_000).map(|number| format!(r#"{{"op":"MapGet","Key":"m","MapKey":"object/{number:08}"}}"#)).collect(),
+        );
+    }
+
     #[divan::bench(sample_count = 50, sample_size = 2_000)]
     fn int_get_random_name(bencher: Bencher) {
         ask(
@@ -214,11 +224,28 @@ mod change {
         bencher.bench_local(|| CHANGED.clone());
     }
 
+    /// Other entries each time, as a replica meets them, above the changes of all times before; a fold lets go of them.
+    fn apply_other_1000(bencher: Bencher, entries: usize, op: impl Fn(usize) -> String) {
+        const BATCHES: usize = 40;
+        let base = read(map_text(entries));
+        let mut numbers = scattered(entries);
+        let batches: Vec<Vec<Op>> = (0..BATCHES).map(|_| ops(&numbers.by_ref().take(1000).map(&op).collect::<Vec<_>>())).collect();
+        let (mut state, mut next) = (base.clone(), 0);
+        // What a reader may still hold.
+        let mut before = base.clone();
+        bencher.counter(ItemsCount::new(1000usize)).bench_local(|| {
+            before = state.clone();
+            state.apply(&batches[next % BATCHES]);
+            next += 1;
+            if next % BATCHES == 0 {
+                state = base.clone();
+            }
+        });
+    }
+
     #[divan::bench(args = [1_000, 100_000, MILLION])]
     fn apply_1000_map_sets(bencher: Bencher, entries: usize) {
-        let state = read(map_text(entries));
-        let ops = map_sets(1000, entries);
-        bencher.counter(ItemsCount::new(1000usize)).with_inputs(|| state.clone()).bench_local_refs(|state| state.apply(&ops));
+        apply_other_1000(bencher, entries, map_set);
     }
 
     #[divan::bench(args = [1_000, MILLION])]
@@ -226,12 +253,6 @@ mod change {
         let state = read(map_text(entries));
         let ops = ops(&(0..1000).map(|number| map_set(entries + number)).collect::<Vec<_>>());
         bencher.counter(ItemsCount::new(1000usize)).with_inputs(|| state.clone()).bench_local_refs(|state| state.apply(&ops));
-    }
-
-    #[divan::bench]
-    fn apply_1000_to_a_changed_state(bencher: Bencher) {
-        let ops = map_sets(1000, MILLION);
-        bencher.counter(ItemsCount::new(1000usize)).with_inputs(|| CHANGED.clone()).bench_local_refs(|state| state.apply(&ops));
     }
 
     #[divan::bench]

@@ -14,7 +14,7 @@ mod string;
 pub(crate) use canonical::write_value;
 pub(crate) use scan::Reader;
 pub(crate) use strict::{Known, describe, invalid_utf8, nearest, not_utf8, read_known, string_content, suggestion};
-pub(crate) use string::{compare_names, escape_into, recode_into, repair_utf8, spelling, unescape};
+pub(crate) use string::{compare_names, escape_into, recode_into, repair_utf8, spelling, unescape, unescape_bytes};
 
 use std::fmt;
 use std::ops::Range;

@@ -49,15 +49,23 @@ fn escape_byte(out: &mut Vec<u8>, byte: u8) {
 
 /// What stands between the quotes of a string that the reader has checked, as text. Bytes that are no UTF-8 read as U+FFFD.
 pub(crate) fn unescape(content: &[u8]) -> Cow<'_, str> {
+    match unescape_bytes(content) {
+        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+        Cow::Owned(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => Cow::Owned(text),
+            Err(error) => Cow::Owned(String::from_utf8_lossy(error.as_bytes()).into_owned()),
+        },
+    }
+}
+
+/// The same as it is, for who only compares.
+pub(crate) fn unescape_bytes(content: &[u8]) -> Cow<'_, [u8]> {
     if !content.contains(&b'\\') {
-        return String::from_utf8_lossy(content);
+        return Cow::Borrowed(content);
     }
     let mut out = Vec::with_capacity(content.len());
     decode(content, |bytes| out.extend_from_slice(bytes));
-    match String::from_utf8(out) {
-        Ok(text) => Cow::Owned(text),
-        Err(error) => Cow::Owned(String::from_utf8_lossy(error.as_bytes()).into_owned()),
-    }
+    Cow::Owned(out)
 }
 
 /// The canonical spelling of what stands between the quotes of a string that the reader has checked.

@@ -41,6 +41,16 @@ pub(crate) enum Action {
     Append(Value),
 }
 
+impl Action {
+    /// The name of the map's entry that this is about, if it is about one.
+    pub(crate) fn key(&self) -> Option<&Name> {
+        match self {
+            Action::SetEntry(key, _) | Action::ComputeEntry { key, .. } | Action::RemoveEntry(key) => Some(key),
+            Action::Nothing | Action::Set(_) | Action::Remove | Action::Compute(_) | Action::Append(_) => None,
+        }
+    }
+}
+
 /// Arithmetic on int64 that wraps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arithmetic {
@@ -108,8 +118,8 @@ impl Field {
         }
     }
 
-    fn named(name: &str) -> Option<Field> {
-        Field::ALL.into_iter().find(|field| field.name() == name)
+    fn named(name: &[u8]) -> Option<Field> {
+        Field::ALL.into_iter().find(|field| field.name().as_bytes() == name)
     }
 }
 

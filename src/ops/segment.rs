@@ -4,7 +4,7 @@
 use super::{Action, Arithmetic, Field, Holds, Kind, LEVELS_AROUND_VALUE, Op};
 use crate::config::Limits;
 use crate::error::shortened;
-use crate::json::{JsonError, Reader, recode_into, repair_utf8, string_content, unescape, write_value};
+use crate::json::{JsonError, Reader, recode_into, repair_utf8, string_content, unescape, unescape_bytes, write_value};
 use crate::state::{Entry, Name, Value, integer_literal};
 use crate::time::Stamp;
 use std::borrow::Cow;
@@ -136,7 +136,7 @@ fn read_ops(reader: &mut Reader<'_>) -> Result<Vec<Op>, UnreadableBody> {
     let mut scratch = Vec::new();
     let mut more = reader.open_array(1)?;
     while more {
-        let op = read_op(reader, &mut scratch);
+        let op = read_op(reader, ops.last(), &mut scratch);
         ops.push(op.map_err(|error| UnreadableBody { reason: format!("op {}: {}", ops.len(), error.reason), ..error })?);
         more = reader.next_element()?;
     }
@@ -150,15 +150,16 @@ struct Fields<'a> {
     values: [Option<Range<usize>>; Field::ALL.len()],
 }
 
-fn read_op(reader: &mut Reader<'_>, scratch: &mut Vec<u8>) -> Result<Op, UnreadableBody> {
+/// Reads one op. `last` is the one before: what comes in a row for one name shares it.
+fn read_op(reader: &mut Reader<'_>, last: Option<&Op>, scratch: &mut Vec<u8>) -> Result<Op, UnreadableBody> {
     let text = reader.text();
     let mut fields = Fields { text, op: None, values: Default::default() };
     let mut more = reader.open_object(2)?;
     while more {
         let name = reader.name()?;
-        let name = unescape(&text[name]);
+        let name = unescape_bytes(&text[name]);
         let value = reader.skip(LEVELS_AROUND_VALUE)?;
-        if name == "op" {
+        if name.as_ref() == b"op" {
             fields.op = Some(value);
         } else if let Some(field) = Field::named(&name) {
             fields.values[field as usize] = Some(value);
@@ -167,7 +168,7 @@ fn read_op(reader: &mut Reader<'_>, scratch: &mut Vec<u8>) -> Result<Op, Unreada
     }
     let op = fields.op.clone().and_then(|op| string(&text[op])).ok_or_else(|| UnreadableBody::new("names no op"))?;
     let kind = Kind::named(&op).ok_or_else(|| UnreadableBody::new(format!("\"{}\" is no known op", shortened(&op))))?;
-    let name = fields.name(scratch)?;
+    let name = fields.name(last, scratch)?;
     Ok(Op { name, action: fields.action(kind, scratch)? })
 }
 
@@ -179,12 +180,15 @@ impl Fields<'_> {
         counts.then_some(value)
     }
 
-    fn name(&self, scratch: &mut Vec<u8>) -> Result<Name, UnreadableBody> {
+    fn name(&self, last: Option<&Op>, scratch: &mut Vec<u8>) -> Result<Name, UnreadableBody> {
         let Some(value) = self.get(Field::Key, Holds::Name) else { return Ok(Name::from_spelling(b"")) };
         let content = string_content(value).ok_or_else(|| UnreadableBody::new("Key is no string"))?;
         scratch.clear();
         recode_into(scratch, content);
-        Ok(Name::from_spelling(scratch))
+        match last {
+            Some(last) if last.name.spelling() == scratch.as_slice() => Ok(last.name.clone()),
+            _ => Ok(Name::from_spelling(scratch)),
+        }
     }
 
     fn int64(&self, field: Field) -> Result<i64, UnreadableBody> {

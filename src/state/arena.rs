@@ -10,6 +10,10 @@ use std::ops::Range;
 /// Objects and arrays within a value that are shorter than this are read by passing over their text.
 const INDEXED_FROM: usize = 512;
 
+/// How many names are looked up at once, and from how many slots on: fewer are in the caches anyway.
+pub(super) const WARMED: usize = 64;
+const WARMED_FROM: usize = 1 << 14;
+
 /// How much of a text is indexed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extent {
@@ -189,6 +193,23 @@ pub(super) struct Member<'a> {
     pub(super) value: &'a [u8],
 }
 
+/// What was found where a name was looked for.
+pub(super) struct Spot<'a> {
+    /// What the object has there.
+    pub(super) member: Option<Member<'a>>,
+    /// Whether a version may hold something else there: `false` spares it the search for it.
+    pub(super) may_be_changed: bool,
+    /// Of the name, where the object has slots.
+    hash: u64,
+}
+
+impl<'a> Spot<'a> {
+    /// The same above nothing.
+    pub(super) fn look(base: Option<&View<'a>>, name: &[u8]) -> Spot<'a> {
+        base.map_or(Spot { member: None, may_be_changed: true, hash: 0 }, |base| base.look(name))
+    }
+}
+
 /// An object or array in canonical text whose entries can be reached by their ordinal.
 #[derive(Clone)]
 pub(super) struct View<'a> {
@@ -264,33 +285,63 @@ impl<'a> View<'a> {
     }
 
     /// The member with this name.
+    #[inline]
     pub(super) fn find(&self, name: &[u8]) -> Option<Member<'a>> {
-        let (ordinal, start) = match &self.slots {
-            Some((slots, range)) => slots.find(range.clone(), name, |start| {
-                let rest = &self.text[start + 1..];
-                // A name ends at the first quote that is not escaped, and none that is looked for ends in half an escape.
-                rest.get(name.len()) == Some(&b'"') && rest.starts_with(name)
-            })?,
+        match &self.slots {
+            Some((slots, range)) => self.find_hashed(slots, range, name, slots.hash(name)),
             None => {
                 let ordinal = self.seek(name, 0).ok()?;
-                (ordinal, self.start(ordinal))
+                Some(self.member_at((ordinal, self.start(ordinal)), name))
             }
-        };
-        let start = start + name.len() + 3;
-        Some(Member { ordinal, start, value: &self.text[start..self.end(ordinal)] })
-    }
-
-    /// Notes that a version is about to hold something else at this name. To be called before anybody can ask that version.
-    pub(super) fn mark_changed(&self, name: &[u8]) {
-        if let Some((slots, range)) = &self.slots {
-            slots.mark_changed(range.clone(), name);
         }
     }
 
-    /// Whether a version may hold something else at this name: `false` spares it the search for it.
     #[inline]
-    pub(super) fn may_be_changed(&self, name: &[u8]) -> bool {
-        self.slots.as_ref().is_none_or(|(slots, range)| slots.may_be_changed(range.clone(), name))
+    fn find_hashed(&self, slots: &Slots, range: &Range<u32>, name: &[u8], hash: u64) -> Option<Member<'a>> {
+        let found = slots.find(range.clone(), hash, |start| {
+            let rest = &self.text[start + 1..];
+            // A name ends at the first quote that is not escaped, and none that is looked for ends in half an escape.
+            rest.get(name.len()) == Some(&b'"') && rest.starts_with(name)
+        })?;
+        Some(self.member_at(found, name))
+    }
+
+    /// What the object has at a name, and whether a version may hold something else there.
+    #[inline]
+    pub(super) fn look(&self, name: &[u8]) -> Spot<'a> {
+        let Some((slots, range)) = &self.slots else {
+            return Spot { member: self.find(name), may_be_changed: true, hash: 0 };
+        };
+        let hash = slots.hash(name);
+        let member = self.find_hashed(slots, range, name, hash);
+        Spot { member, may_be_changed: slots.may_be_changed(range.clone(), hash), hash }
+    }
+
+    fn member_at(&self, (ordinal, start): (usize, usize), name: &[u8]) -> Member<'a> {
+        let start = start + name.len() + 3;
+        Member { ordinal, start, value: &self.text[start..self.end(ordinal)] }
+    }
+
+    /// Brings what lookups of these names will look at into the caches: all of it at once, where one lookup after the other would wait for
+    /// each. At most [`WARMED`] names.
+    pub(super) fn warm<'n>(&self, names: impl Iterator<Item = &'n [u8]>) {
+        let Some((slots, range)) = self.slots.as_ref().filter(|(_, range)| range.len() >= WARMED_FROM) else { return };
+        let mut places = [(0, 0); WARMED];
+        let mut count = 0;
+        for (place, name) in places.iter_mut().zip(names) {
+            *place = slots.first(range.clone(), slots.hash(name));
+            count += 1;
+        }
+        let touched = places[..count].iter().map(|&(ordinal, start)| u32::from(self.text[start]) ^ self.starts[ordinal]);
+        // Nobody wants the sum, but the machine has to load what it is made of.
+        std::hint::black_box(touched.fold(0, |sum, touched| sum ^ touched));
+    }
+
+    /// Notes that a version is about to hold something else here. To be called before anybody can ask that version.
+    pub(super) fn mark_changed(&self, spot: &Spot<'_>) {
+        if let Some((slots, range)) = self.slots.as_ref().filter(|_| !spot.may_be_changed) {
+            slots.mark_changed(range.clone(), spot.hash);
+        }
     }
 
     /// The ordinal of the member with this name, or of the first one behind where it would stand. `from` is known not to be

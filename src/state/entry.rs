@@ -1,17 +1,17 @@
 //! What a name holds once it was changed: a map or a list over what it held before, or a single value.
 
-use super::arena::{Arena, Extent, Member, View};
+use super::arena::{Arena, Extent, Member, Spot, View, WARMED};
+use super::changes::{Change, Changes};
 use super::name::{Name, NameRef};
 use super::value::{Value, ValueRef};
+use crate::ops::{Action, Op};
 use bytes::Bytes;
-use imbl::{OrdMap, Vector};
+use imbl::Vector;
 use std::sync::Arc;
 
 /// What the overlay says of a name.
 #[derive(Clone, Debug)]
 pub(crate) enum Entry {
-    /// The name, which the base has, is gone.
-    Removed,
     /// Neither object nor array.
     Value(Value),
     Map(Arc<Map>),
@@ -34,24 +34,69 @@ impl Entry {
     /// The length of the canonical text in bytes.
     pub(super) fn len(&self) -> usize {
         match self {
-            Entry::Removed => 0,
             Entry::Value(value) => value.len(),
-            Entry::Map(map) => map.text_len(),
+            Entry::Map(map) => map.sums.text_len(),
             Entry::List(list) => list.text_len(),
         }
     }
 
-    /// How many changes this entry stands for.
+    /// How many changes this entry holds.
     pub(super) fn weight(&self) -> usize {
-        1 + match self {
-            Entry::Removed | Entry::Value(_) => 0,
+        match self {
+            Entry::Value(_) => 0,
             Entry::Map(map) => map.changes.len(),
             Entry::List(list) => list.appended.len(),
         }
     }
 
-    pub(super) fn is_present(&self) -> bool {
-        !matches!(self, Entry::Removed)
+    /// The map that this is, or becomes.
+    pub(super) fn as_map(&mut self) -> &mut Arc<Map> {
+        if !matches!(self, Entry::Map(_)) {
+            *self = Entry::Map(Arc::default());
+        }
+        match self {
+            Entry::Map(map) => map,
+            _ => unreachable!("it was made one"),
+        }
+    }
+
+    /// The list that this is, or becomes.
+    pub(super) fn as_list(&mut self) -> &mut Arc<List> {
+        if !matches!(self, Entry::List(_)) {
+            *self = Entry::List(Arc::default());
+        }
+        match self {
+            Entry::List(list) => list,
+            _ => unreachable!("it was made one"),
+        }
+    }
+}
+
+/// What is told of an object's members without a look at them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sums {
+    /// How many there are.
+    pub(super) len: usize,
+    /// The length of all as `"name":value`, in bytes.
+    text: usize,
+}
+
+impl Sums {
+    pub(super) fn of(object: &View<'_>) -> Sums {
+        // What stands between the brackets, less the commas.
+        Sums { len: object.len(), text: object.inner_len() - object.len().saturating_sub(1) }
+    }
+
+    /// The length of the object's canonical text.
+    pub(super) fn text_len(&self) -> usize {
+        2 + self.text + self.len.saturating_sub(1)
+    }
+
+    /// A member goes from a value of one length to one of another; `None` where it is absent.
+    pub(super) fn account(&mut self, name: &Name, before: Option<usize>, after: Option<usize>) {
+        let of = |value: usize| name.spelling().len() + 3 + value;
+        self.len = self.len - usize::from(before.is_some()) + usize::from(after.is_some());
+        self.text = self.text - before.map_or(0, of) + after.map_or(0, of);
     }
 }
 
@@ -95,14 +140,11 @@ impl Base {
 
     pub(super) fn into_entry(self) -> Entry {
         let view = self.view();
-        let (is_object, len, inner) = (view.is_object(), view.len(), view.inner_len());
+        let (is_object, sums) = (view.is_object(), Sums::of(&view));
         if is_object {
-            // What stands between the brackets, less the commas.
-            let text = inner - len.saturating_sub(1);
-            Entry::Map(Arc::new(Map { base: Some(self), changes: OrdMap::new(), len, text }))
+            Entry::Map(Arc::new(Map { base: Some(self), changes: Changes::default(), sums }))
         } else {
-            let text = inner - len.saturating_sub(1);
-            Entry::List(Arc::new(List { base: Some(self), base_len: len, appended: Vector::new(), text }))
+            Entry::List(Arc::new(List { base: Some(self), base_len: sums.len, appended: Vector::new(), text: sums.text }))
         }
     }
 }
@@ -111,82 +153,43 @@ impl Base {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Map {
     pub(super) base: Option<Base>,
-    /// `None` removes an entry that the base has.
-    pub(super) changes: OrdMap<Name, Option<Value>>,
-    len: usize,
-    /// The length of all entries as `"name":value`, in bytes.
-    text: usize,
+    pub(super) changes: Changes<Value>,
+    sums: Sums,
 }
 
 impl Map {
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
-    fn text_len(&self) -> usize {
-        2 + self.text + self.len.saturating_sub(1)
-    }
-
-    fn in_base(&self, name: &Name) -> Option<ValueRef<'_>> {
-        let view = self.base.as_ref()?.view();
-        view.find(name.spelling()).map(|member| ValueRef::Text(member.value))
-    }
-
-    pub(super) fn get(&self, name: &Name) -> Option<ValueRef<'_>> {
-        match self.changes.get(name) {
-            Some(change) => change.as_ref().map(Value::as_ref),
-            None => self.in_base(name),
+    /// What an entry is, where `spot` was found for its name in the base.
+    fn at<'a>(changes: &'a Changes<Value>, spot: &Spot<'a>, name: NameRef<'_>) -> Option<ValueRef<'a>> {
+        match changes.get(spot, name) {
+            Some(Change::Is(value)) => Some(value.as_ref()),
+            Some(Change::Gone) => None,
+            None => spot.member.as_ref().map(|member| ValueRef::Text(member.value)),
         }
     }
 
-    pub(super) fn set(&mut self, name: &Name, value: Value) {
-        let after = value.len();
-        let before = match self.change(name, Some(value)) {
-            Some(changed) => changed.as_ref().map(Value::len),
-            None => self.in_base(name).map(ValueRef::len),
-        };
-        self.account(name, before, after);
-    }
-
-    /// Changes an entry against the base; returns the change before.
-    fn change(&mut self, name: &Name, value: Option<Value>) -> Option<Option<Value>> {
-        let before = self.changes.insert(name.clone(), value);
-        if let (None, Some(base)) = (&before, &self.base) {
-            base.view().mark_changed(name.spelling());
-        }
-        before
-    }
-
-    /// Sets the entry to what `change` makes of it.
-    pub(super) fn update(&mut self, name: &Name, change: impl FnOnce(Option<ValueRef<'_>>) -> Value) {
-        if let Some(changed) = self.changes.get_mut(name) {
-            let value = change(changed.as_ref().map(Value::as_ref));
-            let (before, after) = (changed.as_ref().map(Value::len), value.len());
-            *changed = Some(value);
-            self.account(name, before, after);
-        } else {
-            let value = change(self.in_base(name));
-            self.set(name, value);
-        }
-    }
-
-    /// Keeps the sums right when an entry that had a value of one length, or was absent, gets one of another.
-    fn account(&mut self, name: &Name, before: Option<usize>, after: usize) {
-        match before {
-            Some(before) => self.text -= entry_len(name.spelling(), before),
-            None => self.len += 1,
-        }
-        self.text += entry_len(name.spelling(), after);
-    }
-
-    pub(super) fn remove(&mut self, name: &Name) {
-        let Some(before) = self.get(name).map(ValueRef::len) else { return };
-        self.len -= 1;
-        self.text -= entry_len(name.spelling(), before);
-        if self.in_base(name).is_some() {
-            self.change(name, None);
-        } else {
-            self.changes.remove(name);
+    /// Does to entries what ops say. Other ops than those on entries change nothing.
+    pub(super) fn apply(&mut self, ops: &[Op]) {
+        let Map { base, changes, sums } = self;
+        let base = base.as_ref().map(Base::view);
+        for ops in ops.chunks(WARMED) {
+            if let Some(base) = &base {
+                base.warm(ops.iter().filter_map(|op| op.action.key()).map(Name::spelling));
+            }
+            for op in ops {
+                let Some(key) = op.action.key() else { continue };
+                let spot = Spot::look(base.as_ref(), key.spelling());
+                let before = Map::at(changes, &spot, NameRef(key.spelling()));
+                let after = match &op.action {
+                    Action::SetEntry(_, value) => Some(value.clone()),
+                    Action::ComputeEntry { arithmetic, .. } => Some(Value::Integer(arithmetic.of(before.map_or(0, ValueRef::as_integer)))),
+                    _ => None,
+                };
+                if before.is_none() && after.is_none() {
+                    continue;
+                }
+                sums.account(key, before.map(ValueRef::len), after.as_ref().map(Value::len));
+                changes.put(base.as_ref(), &spot, key, after);
+            }
         }
     }
 }
@@ -216,11 +219,6 @@ impl List {
     }
 }
 
-/// The length of `"name":value`.
-pub(super) fn entry_len(name: &[u8], value_len: usize) -> usize {
-    name.len() + 3 + value_len
-}
-
 /// What a name holds, wherever it lies.
 pub(crate) enum Item<'a> {
     /// Neither object nor array.
@@ -240,12 +238,11 @@ impl<'a> Item<'a> {
         }
     }
 
-    pub(super) fn of_entry(entry: &'a Entry) -> Option<Item<'a>> {
+    pub(super) fn of_entry(entry: &'a Entry) -> Item<'a> {
         match entry {
-            Entry::Removed => None,
-            Entry::Value(value) => Some(Item::Value(value.as_ref())),
-            Entry::Map(map) => Some(Item::Map(MapRef::Changed(map))),
-            Entry::List(list) => Some(Item::List(ListRef::Changed(list))),
+            Entry::Value(value) => Item::Value(value.as_ref()),
+            Entry::Map(map) => Item::Map(MapRef::Changed(map)),
+            Entry::List(list) => Item::List(ListRef::Changed(list)),
         }
     }
 }
@@ -261,7 +258,7 @@ impl<'a> MapRef<'a> {
     pub(crate) fn len(self) -> usize {
         match self {
             MapRef::Base { arena, place, .. } => place.view(arena).len(),
-            MapRef::Changed(map) => map.len(),
+            MapRef::Changed(map) => map.sums.len,
         }
     }
 
@@ -274,13 +271,10 @@ impl<'a> MapRef<'a> {
 
     pub(crate) fn get(self, name: NameRef<'_>) -> Option<ValueRef<'a>> {
         let view = self.view();
-        if let MapRef::Changed(map) = self
-            && view.as_ref().is_none_or(|view| view.may_be_changed(name.0))
-            && let Some(change) = map.changes.get(&name)
-        {
-            return change.as_ref().map(Value::as_ref);
+        match self {
+            MapRef::Base { .. } => view?.find(name.0).map(|member| ValueRef::Text(member.value)),
+            MapRef::Changed(map) => Map::at(&map.changes, &Spot::look(view.as_ref(), name.0), name),
         }
-        view?.find(name.0).map(|member| ValueRef::Text(member.value))
     }
 }
 

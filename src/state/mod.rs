@@ -4,6 +4,7 @@
 //! map of what was changed since. `docs/state.md` draws the layout and gives the cost of everything.
 
 mod arena;
+mod changes;
 mod entry;
 mod merge;
 mod name;
@@ -18,10 +19,10 @@ pub(crate) use write::Hashing;
 
 use crate::json::{JsonError, canonical, repair_utf8};
 use crate::ops::{Action, Op};
-use arena::{Arena, Extent, Member};
+use arena::{Arena, Extent};
 use bytes::Bytes;
-use entry::{Base, List, Map, Place, entry_len};
-use imbl::OrdMap;
+use changes::{Change, Changes};
+use entry::{Base, Place, Sums};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -30,12 +31,10 @@ use std::sync::Arc;
 pub struct State {
     base: Arc<Arena>,
     /// What was changed since the base was read.
-    names: OrdMap<Name, Entry>,
-    /// How many names there are.
-    len: usize,
-    /// The length of all names as `"name":value`, in bytes.
-    text: usize,
-    /// The sum of the weights of `names`.
+    names: Changes<Entry>,
+    /// Of the names.
+    sums: Sums,
+    /// How many changes the maps and lists in `names` hold.
     weight: usize,
 }
 
@@ -69,16 +68,23 @@ impl State {
     }
 
     fn over(arena: Arena) -> State {
-        let root = arena.root();
-        let len = root.len();
-        let text = root.inner_len() - len.saturating_sub(1);
-        State { base: Arc::new(arena), names: OrdMap::new(), len, text, weight: 0 }
+        let sums = Sums::of(&arena.root());
+        State { base: Arc::new(arena), names: Changes::default(), sums, weight: 0 }
     }
 
     /// Applies the ops in order. Clones of the earlier version are untouched. The cost depends on the ops, not on the state.
     pub fn apply(&mut self, ops: &[Op]) {
-        for op in ops {
-            self.apply_one(&op.name, &op.action);
+        let mut rest = ops;
+        while let Some(first) = rest.first() {
+            // What comes in a row for the entries of one map is done in one go.
+            let is_of_row = |op: &&Op| op.action.key().is_some() && op.name == first.name;
+            let row = rest.iter().take_while(is_of_row).count();
+            if row > 0 {
+                self.apply_to_entries(&first.name, &rest[..row]);
+            } else {
+                self.apply_one(&first.name, &first.action);
+            }
+            rest = &rest[row.max(1)..];
         }
     }
 
@@ -90,12 +96,12 @@ impl State {
 
     /// The length of the whole state as canonical JSON in bytes. Exact, in O(1).
     pub fn canonical_len(&self) -> usize {
-        2 + self.text + self.len.saturating_sub(1)
+        self.sums.text_len()
     }
 
     /// How many names, map entries and list elements were changed since the base, in O(1). Says when to [`State::compact`].
     pub fn overlay_len(&self) -> usize {
-        self.weight
+        self.names.len() + self.weight
     }
 
     /// How many names, and map entries and list elements directly below them, the base has, in O(1).
@@ -116,140 +122,95 @@ impl State {
 
     /// What a name holds.
     pub(crate) fn get(&self, name: NameRef<'_>) -> Option<Item<'_>> {
-        if !self.names.is_empty()
-            && self.base.root().may_be_changed(name.0)
-            && let Some(entry) = self.names.get(&name)
-        {
-            return Item::of_entry(entry);
+        let root = self.base.root();
+        if self.names.len() == 0 {
+            return root.find(name.0).map(|member| Item::of_member(&self.base, &member));
         }
-        self.in_base(name).map(|member| Item::of_member(&self.base, &member))
-    }
-
-    /// What the base has at a name.
-    fn in_base(&self, name: NameRef<'_>) -> Option<Member<'_>> {
-        self.base.root().find(name.0)
+        let spot = root.look(name.0);
+        match self.names.get(&spot, name) {
+            Some(Change::Is(entry)) => Some(Item::of_entry(entry)),
+            Some(Change::Gone) => None,
+            None => spot.member.map(|member| Item::of_member(&self.base, &member)),
+        }
     }
 
     fn apply_one(&mut self, name: &Name, action: &Action) {
         match action {
-            Action::Nothing => {}
-            Action::Set(entry) => self.put(name, entry.clone()),
-            Action::Remove => self.remove(name),
+            Action::Set(entry) => self.put(name, Some(entry.clone())),
+            Action::Remove => self.put(name, None),
             Action::Compute(arithmetic) => {
                 let before = match self.get(NameRef(name.spelling())) {
                     Some(Item::Value(value)) => value.as_integer(),
                     _ => 0,
                 };
-                self.put(name, Entry::Value(Value::Integer(arithmetic.of(before))));
+                self.put(name, Some(Entry::Value(Value::Integer(arithmetic.of(before)))));
             }
-            Action::SetEntry(key, value) => self.edit(name, true, Entry::as_map, |map| map.set(key, value.clone())),
-            Action::ComputeEntry { key, arithmetic, creates } => self.edit(name, *creates, Entry::as_map, |map| {
-                map.update(key, |before| Value::Integer(arithmetic.of(before.map_or(0, ValueRef::as_integer))));
-            }),
-            Action::RemoveEntry(key) => {
-                // Without this look, removing what is not there would put the map into the overlay.
-                if let Some(Item::Map(map)) = self.get(NameRef(name.spelling()))
-                    && map.get(NameRef(key.spelling())).is_some()
-                {
-                    self.edit(name, false, Entry::as_map, |map| map.remove(key));
-                }
-            }
-            Action::Append(value) => self.edit(name, true, Entry::as_list, |list| list.append(value.clone())),
+            Action::Append(value) => self.edit(name, Entry::as_list, |list| list.append(value.clone())),
+            // The others are of entries.
+            Action::Nothing | Action::SetEntry(..) | Action::ComputeEntry { .. } | Action::RemoveEntry(_) => {}
         }
     }
 
-    /// Lets `edit` change the map or list that a name holds. Where it holds none, `create` says whether it gets an empty one first.
-    fn edit<T: Clone + Default>(
-        &mut self,
-        name: &Name,
-        create: bool,
-        as_kind: impl Fn(&mut Entry, bool) -> Option<&mut Arc<T>>,
-        edit: impl FnOnce(&mut T),
-    ) {
-        if let Some(entry) = self.names.get_mut(name) {
-            let before = (entry.is_present(), entry.len(), entry.weight());
-            if let Some(kind) = as_kind(entry, create) {
-                edit(Arc::make_mut(kind));
-            }
-            let after = (entry.is_present(), entry.len(), entry.weight());
-            self.account(name, before, after);
+    /// Applies ops that are all of entries of the map that a name holds.
+    fn apply_to_entries(&mut self, name: &Name, ops: &[Op]) {
+        let map = match self.get(NameRef(name.spelling())) {
+            Some(Item::Map(map)) => Some(map),
+            _ => None,
+        };
+        // What does nothing must not make a map, nor put one that is as in the base into the overlay.
+        let does_something = |op: &Op| match &op.action {
+            Action::SetEntry(..) => true,
+            Action::ComputeEntry { creates, .. } => *creates || map.is_some(),
+            Action::RemoveEntry(key) => map.is_some_and(|map| map.get(NameRef(key.spelling())).is_some()),
+            _ => false,
+        };
+        if let Some(first) = ops.iter().position(does_something) {
+            self.edit(name, Entry::as_map, |map| map.apply(&ops[first..]));
+        }
+    }
+
+    /// Lets `edit` change the map or list that a name holds; where it holds none, it gets an empty one first.
+    fn edit<T: Clone>(&mut self, name: &Name, as_kind: impl Fn(&mut Entry) -> &mut Arc<T>, edit: impl FnOnce(&mut T)) {
+        let State { base, names, sums, weight } = self;
+        let root = base.root();
+        let spot = root.look(name.spelling());
+        let is_gone = matches!(names.get(&spot, NameRef(name.spelling())), Some(Change::Gone));
+        if let Some(entry) = names.get_mut(&spot, name) {
+            let before = (entry.len(), entry.weight());
+            edit(Arc::make_mut(as_kind(entry)));
+            sums.account(name, Some(before.0), Some(entry.len()));
+            *weight = *weight - before.1 + entry.weight();
             return;
         }
-        let found = self.in_base(NameRef(name.spelling()));
-        let before = found.as_ref().map_or((false, 0, 0), |member| (true, member.value.len(), 0));
+        let found = spot.member.as_ref().filter(|_| !is_gone);
         let mut entry = match found {
             Some(member) if matches!(member.value.first(), Some(b'{' | b'[')) => {
-                Base { arena: Arc::clone(&self.base), place: Place::of(&member) }.into_entry()
+                Base { arena: Arc::clone(base), place: Place::of(member) }.into_entry()
             }
-            _ => Entry::Removed,
+            // Anything that is neither map nor list.
+            _ => Entry::Value(Value::True),
         };
-        if let Some(kind) = as_kind(&mut entry, create) {
-            edit(Arc::make_mut(kind));
-            self.account(name, before, (true, entry.len(), entry.weight()));
-            self.change(name, entry);
-        }
+        edit(Arc::make_mut(as_kind(&mut entry)));
+        sums.account(name, found.map(|member| member.value.len()), Some(entry.len()));
+        *weight += entry.weight();
+        names.put(Some(&root), &spot, name, Some(entry));
     }
 
-    /// Changes a name against the base; returns the change before.
-    fn change(&mut self, name: &Name, entry: Entry) -> Option<Entry> {
-        let before = self.names.insert(name.clone(), entry);
-        if before.is_none() {
-            self.base.root().mark_changed(name.spelling());
-        }
-        before
-    }
-
-    fn put(&mut self, name: &Name, entry: Entry) {
-        let after = (true, entry.len(), entry.weight());
-        let before = match self.change(name, entry) {
-            Some(entry) => (entry.is_present(), entry.len(), entry.weight()),
-            None => self.in_base(NameRef(name.spelling())).map_or((false, 0, 0), |member| (true, member.value.len(), 0)),
+    /// Sets what a name holds; `None` removes the name.
+    fn put(&mut self, name: &Name, entry: Option<Entry>) {
+        let State { base, names, sums, weight } = self;
+        let root = base.root();
+        let spot = root.look(name.spelling());
+        let before = match names.get(&spot, NameRef(name.spelling())) {
+            Some(Change::Is(entry)) => Some((entry.len(), entry.weight())),
+            Some(Change::Gone) => None,
+            None => spot.member.as_ref().map(|member| (member.value.len(), 0)),
         };
-        self.account(name, before, after);
-    }
-
-    fn remove(&mut self, name: &Name) {
-        let in_base = self.in_base(NameRef(name.spelling())).map(|member| member.value.len());
-        let replaced = match in_base {
-            Some(_) => self.change(name, Entry::Removed),
-            None => self.names.remove(name),
-        };
-        let before = match replaced {
-            Some(entry) => (entry.is_present(), entry.len(), entry.weight()),
-            None => in_base.map_or((false, 0, 0), |len| (true, len, 0)),
-        };
-        let after = (false, 0, if in_base.is_some() { Entry::Removed.weight() } else { 0 });
-        self.account(name, before, after);
-    }
-
-    /// Keeps the sums right when a name goes from one (is present, length, weight) to another.
-    fn account(&mut self, name: &Name, before: (bool, usize, usize), after: (bool, usize, usize)) {
-        if before.0 {
-            self.len -= 1;
-            self.text -= entry_len(name.spelling(), before.1);
+        if before.is_none() && entry.is_none() {
+            return;
         }
-        if after.0 {
-            self.len += 1;
-            self.text += entry_len(name.spelling(), after.1);
-        }
-        self.weight = self.weight - before.2 + after.2;
-    }
-}
-
-impl Entry {
-    /// The map that this is, or is made with `create`.
-    fn as_map(&mut self, create: bool) -> Option<&mut Arc<Map>> {
-        if create && !matches!(self, Entry::Map(_)) {
-            *self = Entry::Map(Arc::default());
-        }
-        if let Entry::Map(map) = self { Some(map) } else { None }
-    }
-
-    /// The list that this is, or is made with `create`.
-    fn as_list(&mut self, create: bool) -> Option<&mut Arc<List>> {
-        if create && !matches!(self, Entry::List(_)) {
-            *self = Entry::List(Arc::default());
-        }
-        if let Entry::List(list) = self { Some(list) } else { None }
+        sums.account(name, before.map(|before| before.0), entry.as_ref().map(Entry::len));
+        *weight = *weight - before.map_or(0, |before| before.1) + entry.as_ref().map_or(0, Entry::weight);
+        names.put(Some(&root), &spot, name, entry);
     }
 }

@@ -64,11 +64,16 @@ impl Slots {
         first as u32..self.slots.len() as u32
     }
 
-    /// The ordinal and the start of `name` in the table at `range`, where `is_name` tells whether the name stands at a start.
+    /// The hash of a name, as the other functions want it.
     #[inline]
-    pub(super) fn find(&self, range: Range<u32>, name: &[u8], is_name: impl Fn(usize) -> bool) -> Option<(usize, usize)> {
+    pub(super) fn hash(&self, name: &[u8]) -> u64 {
+        hash(&self.hasher, name)
+    }
+
+    /// The ordinal and the start of the name with this hash in the table at `range`, where `is_name` tells whether it stands at a start.
+    #[inline]
+    pub(super) fn find(&self, range: Range<u32>, hash: u64, is_name: impl Fn(usize) -> bool) -> Option<(usize, usize)> {
         let table = &self.slots[range.start as usize..range.end as usize];
-        let hash = hash(&self.hasher, name);
         let bits = ordinal_bits(table.len());
         let mask = (1 << bits) - 1;
         let fingerprint = fingerprint(hash, bits);
@@ -84,25 +89,31 @@ impl Slots {
         None
     }
 
-    /// Notes that a version is about to hold something else at `name` of the table at `range`. It stays noted, for all versions.
-    pub(super) fn mark_changed(&self, range: Range<u32>, name: &[u8]) {
+    /// The ordinal and the start of the first name that a search for this hash meets, which hardly ever is another one; 0 where there is none.
+    /// For bringing what a search will look at into the caches.
+    #[inline]
+    pub(super) fn first(&self, range: Range<u32>, hash: u64) -> (usize, usize) {
+        let bits = ordinal_bits(range.len());
+        let Slot { start, tag } = self.slots[range.start as usize + home(hash, range.len())];
+        ((tag & ((1 << bits) - 1)).saturating_sub(1) as usize, start as usize)
+    }
+
+    /// Notes that a version is about to hold something else at the name with this hash of the table at `range`. It stays noted, for all
+    /// versions.
+    pub(super) fn mark_changed(&self, range: Range<u32>, hash: u64) {
         let bits = self.changed.get_or_init(|| (0..self.slots.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect());
-        let place = self.home(range, name);
+        let place = range.start as usize + home(hash, range.len());
         // Whoever comes to see the version that is made sees this as well, by way of how that version reaches it.
         bits[place / 64].fetch_or(1 << (place % 64), Ordering::Relaxed);
     }
 
-    /// Whether a version may hold something else at `name` than the table at `range` does. Hardly ever in vain, for few changes.
+    /// Whether a version may hold something else at the name with this hash than the table at `range` does. Hardly ever in vain, for few
+    /// changes.
     #[inline]
-    pub(super) fn may_be_changed(&self, range: Range<u32>, name: &[u8]) -> bool {
+    pub(super) fn may_be_changed(&self, range: Range<u32>, hash: u64) -> bool {
         let Some(bits) = self.changed.get() else { return false };
-        let place = self.home(range, name);
+        let place = range.start as usize + home(hash, range.len());
         bits[place / 64].load(Ordering::Relaxed) & 1 << (place % 64) != 0
-    }
-
-    /// The slot where the search for `name` begins.
-    fn home(&self, range: Range<u32>, name: &[u8]) -> usize {
-        range.start as usize + home(hash(&self.hasher, name), range.len())
     }
 
     pub(super) fn shrink_to_fit(&mut self) {
@@ -138,12 +149,13 @@ mod tests {
         assert!(few.is_empty());
         let some = slots.add(&starts[..FEWEST], &hashes[..FEWEST]);
         let all = slots.add(&starts, &hashes);
-        let find = |range: &Range<u32>, name: &str| slots.find(range.clone(), name.as_bytes(), |start| names[start / 20] == name);
+        let find =
+            |range: &Range<u32>, name: &str| slots.find(range.clone(), slots.hash(name.as_bytes()), |start| names[start / 20] == name);
         for (ordinal, name) in names.iter().enumerate() {
             assert_eq!(find(&all, name), Some((ordinal, ordinal * 20)));
             assert_eq!(find(&some, name), (ordinal < FEWEST).then_some((ordinal, ordinal * 20)));
         }
-        assert_eq!(slots.find(all, b"name/5000", |_| false), None);
+        assert_eq!(slots.find(all, slots.hash(b"name/5000"), |_| false), None);
     }
 
     #[test]
@@ -153,12 +165,13 @@ mod tests {
         let hashes: Vec<u64> = names.iter().map(|name| hash(&slots.hasher(), name.as_bytes())).collect();
         let one = slots.add(&[0; 5000], &hashes);
         let other = slots.add(&[0; 5000], &hashes);
-        let changed = |range: &Range<u32>| names.iter().filter(|name| slots.may_be_changed(range.clone(), name.as_bytes())).count();
+        let changed =
+            |range: &Range<u32>| names.iter().filter(|name| slots.may_be_changed(range.clone(), slots.hash(name.as_bytes()))).count();
         assert_eq!((changed(&one), changed(&other)), (0, 0));
-        names[..50].iter().for_each(|name| slots.mark_changed(one.clone(), name.as_bytes()));
-        slots.mark_changed(one.clone(), b"a name of none");
-        assert!(names[..50].iter().all(|name| slots.may_be_changed(one.clone(), name.as_bytes())));
-        assert!(slots.may_be_changed(one.clone(), b"a name of none"));
+        names[..50].iter().for_each(|name| slots.mark_changed(one.clone(), slots.hash(name.as_bytes())));
+        slots.mark_changed(one.clone(), slots.hash(b"a name of none"));
+        assert!(names[..50].iter().all(|name| slots.may_be_changed(one.clone(), slots.hash(name.as_bytes()))));
+        assert!(slots.may_be_changed(one.clone(), slots.hash(b"a name of none")));
         assert!(changed(&one) < 150 && changed(&other) == 0);
     }
 

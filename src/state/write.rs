@@ -2,10 +2,10 @@
 
 use super::State;
 use super::arena::View;
+use super::changes::{Change, Changes, Step};
 use super::entry::{Base, Entry, Item, List, ListRef, Map, MapRef};
-use super::name::Name;
 use super::value::Value;
-use imbl::OrdMap;
+use std::ops::{Bound, Range};
 
 /// Takes canonical text piece by piece.
 pub(crate) trait Sink {
@@ -29,8 +29,7 @@ impl<H: sha2::Digest> Sink for Hashing<H> {
 
 impl State {
     pub(crate) fn write_to(&self, sink: &mut impl Sink) {
-        write_object(Some(self.base.root()), &self.names, sink, Entry::is_present, |entry, sink| match entry {
-            Entry::Removed => {}
+        write_object(Some(self.base.root()), &self.names, sink, |entry, sink| match entry {
             Entry::Value(value) => write_value(value, sink),
             Entry::Map(map) => write_map(map, sink),
             Entry::List(list) => write_list(list, sink),
@@ -63,11 +62,7 @@ fn write_value(value: &Value, sink: &mut impl Sink) {
 
 fn write_map(map: &Map, sink: &mut impl Sink) {
     let view = map.base.as_ref().map(Base::view);
-    write_object(view, &map.changes, sink, Option::is_some, |change, sink| {
-        if let Some(value) = change {
-            write_value(value, sink);
-        }
-    });
+    write_object(view, &map.changes, sink, write_value);
 }
 
 fn write_list(list: &List, sink: &mut impl Sink) {
@@ -87,44 +82,39 @@ fn write_list(list: &List, sink: &mut impl Sink) {
     sink.take(b"]");
 }
 
-/// Writes the members of a base with its changes. `is_present` is false for a change that removes.
-fn write_object<V, S: Sink>(
-    base: Option<View<'_>>,
-    changes: &OrdMap<Name, V>,
-    sink: &mut S,
-    is_present: impl Fn(&V) -> bool,
-    write: impl Fn(&V, &mut S),
-) {
+/// Writes the members of a base with its changes.
+fn write_object<V: Clone, S: Sink>(base: Option<View<'_>>, changes: &Changes<V>, sink: &mut S, write: impl Fn(&V, &mut S)) {
     sink.take(b"{");
     let mut separator: &[u8] = b"";
     let mut copied = 0;
-    for (name, change) in changes {
-        if let Some(view) = &base {
-            let (until, next) = match view.seek(name.spelling(), copied) {
-                Ok(found) => (found, found + 1),
-                Err(behind) => (behind, behind),
-            };
-            if until > copied {
-                sink.take(separator);
-                sink.take(view.span(copied..until));
-                separator = b",";
-            }
-            copied = next;
-        }
-        if is_present(change) {
+    let copy = |sink: &mut S, separator: &mut &[u8], members: Range<usize>| {
+        if let Some(view) = base.as_ref().filter(|_| !members.is_empty()) {
             sink.take(separator);
-            sink.take(b"\"");
-            sink.take(name.spelling());
-            sink.take(b"\":");
-            write(change, sink);
-            separator = b",";
+            sink.take(view.span(members));
+            *separator = b",";
         }
-    }
-    if let Some(view) = &base
-        && view.len() > copied
-    {
+    };
+    for step in changes.walk(base.clone(), 0, Bound::Unbounded) {
+        let at = step.at();
+        copy(sink, &mut separator, copied..at);
+        copied = at;
+        let (name, value) = match step {
+            Step::Added(_, name, value) => (name.spelling(), value),
+            Step::Replaced(_, change) => {
+                copied += 1;
+                match (change, &base) {
+                    (Change::Is(value), Some(view)) => (view.member(at).0, value),
+                    _ => continue,
+                }
+            }
+        };
         sink.take(separator);
-        sink.take(view.span(copied..view.len()));
+        sink.take(b"\"");
+        sink.take(name);
+        sink.take(b"\":");
+        write(value, sink);
+        separator = b",";
     }
+    copy(sink, &mut separator, copied..base.as_ref().map_or(0, View::len));
     sink.take(b"}");
 }
