@@ -5,10 +5,13 @@
  *     replica CONFIG                       opens a journal, and answers {}
  *
  *     open NAMESPACE                       opens a namespace, once: {"wall","cpu"}
+ *     opens PREFIX COUNT                   opens the namespaces PREFIX0, PREFIX1, ..., and says nothing about them: {"wall","cpu"}
+ *     idle MS                              does nothing for MS milliseconds, while the library goes on: {"wall","cpu"}
  *     memory                               {"resident","peak"}
  *     get NAMESPACE ENTRIES COUNT STRIDE   COUNT MapGets; STRIDE 1: at random, 0: always the same key. {"wall","cpu"} of one call
  *     apply NAMESPACE ENTRIES COUNT OPS    COUNT batches of OPS ops, one after the other: {"walls":[...]}
  *     flush NAMESPACE COUNT                COUNT Flushes, one after the other: {"walls":[...],"cpus":[...]}
+ *     flushes NAMESPACE COUNT              COUNT Flushes at once: {"wall"}
  *     callers NAMESPACE ENTRIES N MS       N callers, each with one op at a time, for MS milliseconds: {"ops","wall","cpu"}
  *     stats                                the answer of opjournal_stats
  *
@@ -109,6 +112,25 @@ static void open_namespace(const char *name)
     printf("{\"wall\":%" PRId64 ",\"cpu\":%" PRId64 "}\n", took, cpu() - worked);
 }
 
+static void open_many(const char *prefix, int64_t count)
+{
+    int64_t begun = wall(), worked = cpu();
+    for (int64_t index = 0; index < count; index++) {
+        char name[80];
+        opjournal_namespace ns;
+        int len = snprintf(name, sizeof name, "%s%" PRId64, prefix, index);
+        check(opjournal_namespace_open(journal, name, (size_t)len, OPJOURNAL_TIMEOUT_DEFAULT, &ns, &answer), "opjournal_namespace_open", &answer);
+    }
+    printf("{\"wall\":%" PRId64 ",\"cpu\":%" PRId64 "}\n", wall() - begun, cpu() - worked);
+}
+
+static void idle(int64_t ms)
+{
+    int64_t begun = wall(), worked = cpu();
+    rest(ms);
+    printf("{\"wall\":%" PRId64 ",\"cpu\":%" PRId64 "}\n", wall() - begun, cpu() - worked);
+}
+
 /* A line such as "Rss:   1234 kB" of a file of /proc, in bytes. */
 static int64_t kilobytes(const char *path, const char *label)
 {
@@ -207,6 +229,24 @@ static void flush(opjournal_namespace ns, int64_t count)
     free(walls);
 }
 
+static void flush_at_once(opjournal_namespace ns, int64_t count)
+{
+    opjournal_queue queue;
+    check(opjournal_queue_open((uint32_t)count, &queue, &answer), "opjournal_queue_open", &answer);
+    int64_t begun = wall();
+    for (int64_t index = 0; index < count; index++)
+        check(opjournal_flush_async(ns, queue, 0, OPJOURNAL_TIMEOUT_DEFAULT, &answer), "opjournal_flush_async", &answer);
+    for (int64_t index = 0; index < count; index++) {
+        opjournal_completion done;
+        size_t ready = 0;
+        check(opjournal_queue_wait(queue, &done, 1, OPJOURNAL_TIMEOUT_NEVER, &ready), "opjournal_queue_wait", &answer);
+        check(done.status, "a Flush", &done.result);
+        opjournal_buffer_free(&done.result);
+    }
+    printf("{\"wall\":%" PRId64 "}\n", wall() - begun);
+    check(opjournal_queue_close(queue), "opjournal_queue_close", &answer);
+}
+
 static void submit(opjournal_namespace ns, opjournal_queue queue, uint64_t entries)
 {
     char op[OP_BYTES];
@@ -260,6 +300,10 @@ int main(int argc, char **argv)
         int words = sscanf(line, "%15s %63s %" SCNd64 " %" SCNd64 " %" SCNd64, command, name, &a, &b, &c);
         if (words == 2 && strcmp(command, "open") == 0)
             open_namespace(name);
+        else if (words == 3 && strcmp(command, "opens") == 0 && a > 0)
+            open_many(name, a);
+        else if (words == 2 && strcmp(command, "idle") == 0 && atoll(name) > 0)
+            idle(atoll(name));
         else if (words == 1 && strcmp(command, "memory") == 0)
             memory();
         else if (words == 5 && strcmp(command, "get") == 0 && a > 0 && b > 0)
@@ -268,6 +312,8 @@ int main(int argc, char **argv)
             apply(find(name), (uint64_t)a, b, c);
         else if (words == 3 && strcmp(command, "flush") == 0 && a > 0)
             flush(find(name), a);
+        else if (words == 3 && strcmp(command, "flushes") == 0 && a > 0)
+            flush_at_once(find(name), a);
         else if (words == 5 && strcmp(command, "callers") == 0 && a > 0 && b > 0)
             callers(find(name), (uint64_t)a, b, c);
         else if (words == 1 && strcmp(command, "stats") == 0) {

@@ -27,6 +27,7 @@ TABLE_ENDS = "<!-- end -->\n"
 
 MAP = "objects"
 CALLERS = 256
+NAMESPACES = 1000
 OPS = 1000
 
 # No tick but those that are asked for, and no fold: a measurement should not hold the work of another one.
@@ -154,6 +155,7 @@ class Bench:
         self.starts()
         self.file_store()
         self.object_store()
+        self.many_namespaces()
 
     def fill(self):
         phase(f"writing rollups of {self.entries:,} and {self.more:,} entries")
@@ -257,17 +259,35 @@ class Bench:
     def quiet_ticks(self, reader):
         # The first tick after a change may still look at the rollup.
         reader.do("flush", "base", 1)
-        before, replayed = reader.requests(), reader.do("stats")["namespaces"]["base"]
-        count = self.rounds(100)
-        ticks = reader.do("flush", "base", count)
-        after, now = reader.requests(), reader.do("stats")["namespaces"]["base"]
-        assert now["ticks"] - replayed["ticks"] == count, "a Flush is a tick"
+        before, replayed = reader.requests(), self.ticks(reader)
+        walls, cpus, bare_walls, bare_cpus = [], [], [], []
+        store = os.path.join(self.programs, "store")
+        with Child(store, "lists", json.dumps(self.s3), ".metadata/base/") as bare:
+            bare.ask("5")
+            bare.answer()
+            # In turns, so that both meet the same moods of the machine.
+            for _ in range(self.rounds(10)):
+                ticks = reader.do("flush", "base", 10)
+                walls += ticks["walls"]
+                cpus += ticks["cpus"]
+                bare_walls += [int(one) for one in bare.ask("10").split()]
+                bare_cpus += [int(one) for one in bare.answer().split()]
+        after, count = reader.requests(), self.ticks(reader) - replayed
+        assert count == len(walls), "a Flush is a tick"
         difference = {kind: (after[kind] - before[kind]) / count for kind in before}
         others = sum(difference[kind] for kind in ("get", "put", "delete"))
         self.table.at_most("quiet tick: LIST requests", difference["list"], "", 1)
         self.table.at_most("quiet tick: other requests", others, "", 0)
-        self.table.told("quiet tick, S3: CPU", median(ticks["cpus"]) / MICROSECOND, " us")
-        self.table.told("quiet tick, S3: time", median(ticks["walls"]) / MILLISECOND, " ms")
+        self.table.at_most("quiet tick, S3: CPU", median(cpus) / MICROSECOND, " us", 500)
+        self.table.told("a bare LIST: CPU", median(bare_cpus) / MICROSECOND, " us")
+        self.table.at_most("a Flush where nothing is new, to a bare LIST", median(walls) / median(bare_walls), " x", 1.2)
+        self.table.told("a bare LIST", median(bare_walls) / MILLISECOND, " ms")
+        before = self.ticks(reader)
+        reader.do("flushes", "base", 64)
+        self.table.at_most("64 Flushes at once: ticks", self.ticks(reader) - before, "", 2)
+
+    def ticks(self, replica):
+        return replica.do("stats")["namespaces"]["base"]["ticks"]
 
     def lone_writes(self, writer):
         # The first write proves the store, and tells how large a segment of one op is.
@@ -308,6 +328,34 @@ class Bench:
         self.table.told(f"{CALLERS} callers: ops a second", median(many), "")
         self.table.told(f"{CALLERS} callers: ops in a segment", median(segments), "")
         self.table.told(f"{CALLERS} callers: CPU of an op", median(work) / MICROSECOND, " us")
+
+
+    def many_namespaces(self):
+        """What a process with many quiet namespaces asks and takes, by a tick of all of them."""
+        phase(f"{NAMESPACES:,} namespaces, S3")
+        config = {**self.s3, "store": self.s3["store"] + "-many", "sync_interval_ms": 1000}
+        store = os.path.join(self.programs, "store")
+        subprocess.run([store, "rollups", json.dumps(config), "ns", str(NAMESPACES)], check=True)
+        with self.replica(config) as replica:
+            before = replica.do("memory")["resident"]
+            replica.do("opens", "ns", NAMESPACES)
+            # The phases of ticks spread at first, and then follow the LIST that all share.
+            replica.do("idle", 3000)
+            took = replica.do("memory")["resident"] - before
+
+            def count():
+                stats = replica.do("stats")
+                return stats["requests"], sum(namespace["ticks"] for namespace in stats["namespaces"].values()) / NAMESPACES
+
+            (asked, ticks), idle, (asked_now, ticks_now) = count(), replica.do("idle", self.rounds(10) * 1000), count()
+        ticks = ticks_now - ticks
+        asked = {kind: (asked_now[kind] - asked[kind]) / ticks for kind in asked}
+        name = f"{NAMESPACES:,} quiet namespaces"
+        self.table.at_most(f"{name}: LISTs a tick", asked["list"], "", 1 + NAMESPACES / 1000)
+        self.table.at_most(f"{name}: other requests", sum(asked[kind] for kind in ("get", "put", "delete")), "", 0)
+        self.table.at_most(f"{name}: memory of each", took / NAMESPACES / 1000, " KB", 20)
+        # Of one core, at the interval that is the default.
+        self.table.at_most(f"{name}: CPU at ticks of 15 s", idle["cpu"] / ticks / (15 * SECOND) * 100, " %", 1)
 
 
 def machine():

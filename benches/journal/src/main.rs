@@ -1,11 +1,14 @@
-//! The store itself, for `make bench`: puts a whole rollup where a journal finds it, and sends bare PUTs with the client
+//! The store itself, for `make bench`: puts whole rollups where a journal finds them, and sends bare requests with the client
 //! that a journal uses.
 //!
 //! ```text
 //! opjournal-bench rollup CONFIG NAMESPACE MAP ENTRIES   puts a rollup with one map
+//! opjournal-bench rollups CONFIG PREFIX COUNT           puts a rollup with an entry for each of the namespaces PREFIX0, PREFIX1, ...
 //! opjournal-bench puts CONFIG PREFIX BYTES              for each line N on standard input: N PUTs, one after the other,
 //!                                                       and a line with what each took, in nanoseconds
-//! opjournal-bench alone puts CONFIG PREFIX BYTES        the same with one thread that does everything
+//! opjournal-bench lists CONFIG PREFIX                   the same of LISTs, each followed by a rest, and a second line with the CPU
+//!                                                       time of each and its rest
+//! opjournal-bench alone ...                             the same with one thread that does everything
 //! ```
 
 use bytes::Bytes;
@@ -13,9 +16,15 @@ use opjournal::config::Config;
 use opjournal::store::{self, Condition, Store};
 use std::error::Error;
 use std::fmt::Write as _;
-use std::io::{BufRead, Write};
+use std::io::Write;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+const USAGE: &str = "usage: opjournal-bench [alone] rollup CONFIG NAMESPACE MAP ENTRIES | rollups CONFIG PREFIX COUNT | puts CONFIG PREFIX BYTES \
+                     | lists CONFIG PREFIX";
+
+/// As benches/journal/replica.c rests after a call, so that what is still done afterwards counts as well.
+const AFTERMATH: Duration = Duration::from_millis(20);
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -31,8 +40,10 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         match *arguments {
             ["rollup", config, namespace, map, entries] => put_rollup(config, namespace, map, entries.parse()?).await,
+            ["rollups", config, prefix, count] => put_small_rollups(config, prefix, count.parse()?).await,
             ["puts", config, prefix, bytes] => put_on_request(config, prefix, bytes.parse()?).await,
-            _ => Err("usage: opjournal-bench [alone] rollup CONFIG NAMESPACE MAP ENTRIES | puts CONFIG PREFIX BYTES".into()),
+            ["lists", config, prefix] => list_on_request(config, prefix).await,
+            _ => Err(USAGE.into()),
         }
     })
 }
@@ -47,6 +58,14 @@ async fn put_rollup(config: &str, namespace: &str, map: &str, entries: u64) -> R
     let body = rollup(map, entries)?;
     println!("{}", body.len());
     store.put(&format!(".metadata/{namespace}/rollup.json"), body.into(), Condition::Always).await?;
+    Ok(())
+}
+
+async fn put_small_rollups(config: &str, prefix: &str, count: u64) -> Result<()> {
+    let store = open(config).await?;
+    for number in 0..count {
+        store.put(&format!(".metadata/{prefix}{number}/rollup.json"), rollup("m", 1)?.into(), Condition::Always).await?;
+    }
     Ok(())
 }
 
@@ -76,10 +95,9 @@ fn scatter(number: u64) -> u64 {
 async fn put_on_request(config: &str, prefix: &str, bytes: usize) -> Result<()> {
     let store = open(config).await?;
     let mut sent: u64 = 0;
-    for line in std::io::stdin().lock().lines() {
-        let count: usize = line?.trim().parse()?;
-        let mut took = Vec::with_capacity(count);
-        for _ in 0..count {
+    for count in counts() {
+        let mut took = Vec::new();
+        for _ in 0..count? {
             let key = format!("{prefix}/{sent:08}.json");
             // Spaces are JSON too, as good as any body.
             let body = Bytes::from(format!("{sent:bytes$}"));
@@ -87,10 +105,42 @@ async fn put_on_request(config: &str, prefix: &str, bytes: usize) -> Result<()> 
             let begun = Instant::now();
             // As a journal's are.
             store.put(&key, body, Condition::Absent).await?;
-            took.push(begun.elapsed().as_nanos().to_string());
+            took.push(begun.elapsed().as_nanos());
         }
-        println!("{}", took.join(" "));
-        std::io::stdout().flush()?;
+        answer(&took)?;
     }
     Ok(())
+}
+
+async fn list_on_request(config: &str, prefix: &str) -> Result<()> {
+    let store = open(config).await?;
+    for count in counts() {
+        let (mut took, mut worked) = (Vec::new(), Vec::new());
+        for _ in 0..count? {
+            let (begun, before) = (Instant::now(), cpu());
+            store.list(prefix, None).await?;
+            took.push(begun.elapsed().as_nanos());
+            tokio::time::sleep(AFTERMATH).await;
+            worked.push((cpu() - before).as_nanos());
+        }
+        answer(&took)?;
+        answer(&worked)?;
+    }
+    Ok(())
+}
+
+/// How many requests each line of standard input asks for.
+fn counts() -> impl Iterator<Item = Result<usize>> {
+    std::io::stdin().lines().map(|line| Ok(line?.trim().parse()?))
+}
+
+fn answer(nanoseconds: &[u128]) -> Result<()> {
+    println!("{}", nanoseconds.iter().map(u128::to_string).collect::<Vec<_>>().join(" "));
+    Ok(std::io::stdout().flush()?)
+}
+
+/// The CPU time of this process.
+fn cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
