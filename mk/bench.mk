@@ -6,7 +6,7 @@
 BENCH_FLAGS ?=
 BENCH_BUILD := $(BUILD)/bench
 
-.PHONY: bench bench-record bench-programs bench-store
+.PHONY: bench bench-record bench-programs bench-store bench-peers
 
 bench: bench-programs
 	@tests/servers/minio.sh run -- python3 benches/journal/run.py --programs $(abspath $(BENCH_BUILD)) $(BENCH_FLAGS)
@@ -14,7 +14,7 @@ bench: bench-programs
 bench-record: BENCH_FLAGS += --record
 bench-record: bench
 
-bench-programs: $(BENCH_BUILD)/replica bench-store
+bench-programs: $(BENCH_BUILD)/replica bench-store bench-peers
 
 # The library as it is installed, whatever was built last: `lib` builds the profile that it is told, by default the release.
 $(BENCH_BUILD)/replica: benches/journal/replica.c include/opjournal.h lib
@@ -26,3 +26,8 @@ bench-store:
 	@mkdir -p $(BENCH_BUILD)
 	$(CARGO) build --package opjournal-bench --profile $(PROFILE)
 	cp $(CARGO_TARGET_DIR)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/opjournal-bench $(BENCH_BUILD)/store
+
+bench-peers:
+	@mkdir -p $(BENCH_BUILD)
+	$(CARGO) build --locked --release --manifest-path benches/peers/Cargo.toml --target-dir $(CARGO_TARGET_DIR)/peers
+	cp $(CARGO_TARGET_DIR)/peers/release/opjournal-peers $(BENCH_BUILD)/peers

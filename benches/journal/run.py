@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -65,6 +66,49 @@ class Child:
         status = self.process.wait()
         if status and not failure[0]:
             raise RuntimeError(f"{self.command[0]} ended with status {status}")
+
+
+class Peer(Child):
+    """SQLite or Redis (benches/peers)."""
+
+    def __init__(self, programs, *arguments):
+        super().__init__(os.path.join(programs, "peers"), *(str(one) for one in arguments))
+        self.answer()
+
+    def do(self, *words):
+        return json.loads(self.ask(" ".join(str(word) for word in words)))
+
+
+@contextlib.contextmanager
+def redis():
+    """The address of a Redis that keeps every write before it answers; nothing where there is no Redis."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    script = os.path.join(os.path.dirname(here), "peers", "redis.sh")
+    if subprocess.run([script, "--version"], stdout=subprocess.DEVNULL).returncode:
+        yield None
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    directory = tempfile.mkdtemp(prefix="opjournal-bench-")
+    leash = os.path.join(ROOT, "tests", "servers", "leash.sh")
+    # No snapshots: what is measured is the log, kept at every write.
+    options = ["--bind", "127.0.0.1", "--port", str(port), "--dir", directory, "--save", "", "--appendonly", "yes", "--appendfsync", "always"]
+    server = subprocess.Popen([leash, directory, script, *options], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except ConnectionRefusedError:
+                if server.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError("Redis does not start") from None
+                time.sleep(0.05)
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stdin.close()
+        server.wait()
 
 
 class Replica(Child):
@@ -153,6 +197,7 @@ class Bench:
     def run(self):
         self.fill()
         self.starts()
+        self.peers()
         self.file_store()
         self.object_store()
         self.many_namespaces()
@@ -189,6 +234,39 @@ class Bench:
             self.table.told(f"cold start, {name}: CPU", median(work) / SECOND, " s")
             self.table.at_most(f"memory of an entry, {name}", median(memory), " B", 130)
             self.table.told(f"memory of an entry, {name}: peak", median(peaks), " B")
+
+    def peers(self):
+        """Reads and lone writes beside those of SQLite and Redis, in turns. Writes go to the directory, which keeps them as those do."""
+        phase("SQLite")
+        with tempfile.TemporaryDirectory(prefix="opjournal-bench-") as directory:
+            with self.replica(self.file) as replica, Peer(self.programs, "sqlite", directory, self.entries) as peer:
+                self.beside(replica, peer, "SQLite", 0.2)
+        phase("Redis")
+        with redis() as address:
+            if not address:
+                print("  left out: there is no Redis", file=sys.stderr)
+                return
+            with self.replica(self.file) as replica, Peer(self.programs, "redis", address, self.entries) as peer:
+                self.beside(replica, peer, "Redis", 0.05)
+                rates = [peer.do("callers", CALLERS, 1000) for _ in range(self.rounds(3))]
+                self.table.told(f"Redis, {CALLERS} callers: ops a second", median([one["ops"] / one["wall"] * SECOND for one in rates]), "")
+
+    def beside(self, replica, peer, name, bar):
+        # Not where ticks are measured: nothing folds here, and each write is a file for a LIST to show.
+        for namespace in ("base", "writes"):
+            replica.do("open", namespace)
+        gets, others, writes, puts = [], [], [], []
+        for _ in range(6):
+            gets.append(replica.do("get", "base", self.entries, int(200_000 * self.effort) + 1, 1)["wall"])
+            others.append(peer.do("get", int(40_000 * self.effort) + 1, 1)["wall"])
+        for _ in range(self.rounds(20)):
+            writes += replica.do("apply", "writes", self.entries, 10, 1)["walls"]
+            puts += peer.do("put", 10)["walls"]
+        # The first round brings what is read into the caches of the machine.
+        self.table.at_most(f"MapGet, random, to a get of {name}", median(gets[1:]) / median(others[1:]), " x", bar)
+        self.table.told(f"{name}: a get", median(others[1:]) / MICROSECOND, " us")
+        self.table.told(f"a durable write alone, directory, to {name}", median(writes) / median(puts), " x")
+        self.table.told(f"{name}: a durable write", median(puts) / MICROSECOND, " us")
 
     def file_store(self):
         """Reads and ticks on a directory, so that no HTTP client is measured."""

@@ -53,7 +53,7 @@ async fn run_ticks(core: &Arc<Core>) {
         let was_wanted = until(&requests.environment, Some(due), core.tick_wanted.notified()).await.is_ok();
         let mut given = core.take_given();
         if !was_wanted && given.is_none() && !is_first && failures == 0 {
-            match share_listing(core).await {
+            match Box::pin(share_listing(core)).await {
                 Shared::Taken(listing) => given = Some(listing),
                 Shared::UnderWay => {
                     due = requests.now() + UNTIL_GIVEN;
@@ -65,7 +65,8 @@ async fn run_ticks(core: &Arc<Core>) {
         core.ticks.send_modify(|ticks| ticks.begun += 1);
         // Who called after that LIST began waits for a later one.
         let given = given.filter(|given| core.is_after_calls(given.began));
-        let result = tick(core, given).await;
+        // In a box: a namespace between two ticks, as most are at most times, needs no room for one.
+        let result = Box::pin(tick(core, given)).await;
         count(&core.figures.ticks);
         let now = requests.now();
         match result {
