@@ -6,7 +6,7 @@
 BENCH_FLAGS ?=
 BENCH_BUILD := $(BUILD)/bench
 
-.PHONY: bench bench-record bench-programs bench-store bench-peers
+.PHONY: bench bench-record bench-programs bench-store bench-peers bench-go
 
 bench: bench-programs
 	@tests/servers/minio.sh run -- python3 benches/journal/run.py --programs $(abspath $(BENCH_BUILD)) $(BENCH_FLAGS)
@@ -14,7 +14,7 @@ bench: bench-programs
 bench-record: BENCH_FLAGS += --record
 bench-record: bench
 
-bench-programs: $(BENCH_BUILD)/replica bench-store bench-peers
+bench-programs: $(BENCH_BUILD)/replica bench-store bench-peers bench-go
 
 # The library as it is installed, whatever was built last: `lib` builds the profile that it is told, by default the release.
 $(BENCH_BUILD)/replica: benches/journal/replica.c include/opjournal.h lib
@@ -31,3 +31,9 @@ bench-peers:
 	@mkdir -p $(BENCH_BUILD)
 	$(CARGO) build --locked --release --manifest-path benches/peers/Cargo.toml --target-dir $(CARGO_TARGET_DIR)/peers
 	cp $(CARGO_TARGET_DIR)/peers/release/opjournal-peers $(BENCH_BUILD)/peers
+
+# Go's build cache does not look at what pkg-config says, but it does look at this variable: another tree is another build.
+bench-go: lib $(BUILD)/lib/pkgconfig/opjournal.pc
+	@mkdir -p $(BENCH_BUILD)
+	CGO_LDFLAGS='-L$(abspath $(BUILD)/lib)' PKG_CONFIG_PATH=$(abspath $(BUILD)/lib/pkgconfig) \
+	    go build -C benches/go -o $(abspath $(BENCH_BUILD))/go .

@@ -28,6 +28,8 @@ TABLE_ENDS = "<!-- end -->\n"
 
 MAP = "objects"
 CALLERS = 256
+MANY_CALLERS = 4096
+WAITING = 10_000
 NAMESPACES = 1000
 OPS = 1000
 
@@ -66,6 +68,17 @@ class Child:
         status = self.process.wait()
         if status and not failure[0]:
             raise RuntimeError(f"{self.command[0]} ended with status {status}")
+
+
+class GoReplica(Child):
+    """The same from Go (benches/go)."""
+
+    def __init__(self, programs, config):
+        super().__init__(os.path.join(programs, "go"), json.dumps(config))
+        self.answer()
+
+    def do(self, *words):
+        return json.loads(self.ask(" ".join(str(word) for word in words)))
 
 
 class Peer(Child):
@@ -201,6 +214,7 @@ class Bench:
         self.file_store()
         self.object_store()
         self.many_namespaces()
+        self.go()
 
     def fill(self):
         phase(f"writing rollups of {self.entries:,} and {self.more:,} entries")
@@ -434,6 +448,32 @@ class Bench:
         self.table.at_most(f"{name}: memory of each", took / NAMESPACES / 1000, " KB", 20)
         # Of one core, at the interval that is the default.
         self.table.at_most(f"{name}: CPU at ticks of 15 s", idle["cpu"] / ticks / (15 * SECOND) * 100, " %", 1)
+
+
+    def go(self):
+        phase("Go")
+        with GoReplica(self.programs, self.file) as replica:
+            replica.do("open", "base")
+            own, peer = [], []
+            for _ in range(6):
+                own.append(replica.do("get", "base", self.entries, int(400_000 * self.effort) + 1, 0))
+                peer.append(replica.do("map", self.entries, int(400_000 * self.effort) + 1, 0))
+            own_get, peer_get = (median([one["wall"] for one in kind[1:]]) for kind in (own, peer))
+            self.table.at_most("Go: Get of a typed view, hot", own_get, " ns", 600)
+            # What the measuring itself allocates, a few times in all, is not the Get's.
+            self.table.at_most("Go: allocations of a Get", round(median([one["allocations"] for one in own]), 2), "", 1)
+            self.table.told("Go: a Get, to one of a map of JSON behind a mutex", own_get / peer_get, " x")
+        with GoReplica(self.programs, self.s3) as replica:
+            replica.do("open", "go")
+            for callers in (CALLERS, MANY_CALLERS):
+                done = [replica.do("callers", "go", self.entries, callers, int(2500 * min(1, self.effort))) for _ in range(self.rounds(3))]
+                self.table.told(f"Go, {callers:,} callers: ops a second", median([one["ops"] / one["wall"] * SECOND for one in done]), "")
+                self.table.told(f"Go, {callers:,} callers: CPU of an op", median([one["cpu"] / one["ops"] for one in done]) / MICROSECOND, " us")
+        with GoReplica(self.programs, {**self.s3, "commit_interval_ms": 5000}) as replica:
+            replica.do("open", "go")
+            waiting = replica.do("waiting", "go", self.entries, WAITING)
+            self.table.at_most(f"Go, {WAITING:,} calls that wait: threads", waiting["threads"], "", 20)
+            self.table.at_most(f"Go, {WAITING:,} calls that wait: memory", waiting["resident"] / 1e6, " MB", 60)
 
 
 def machine():
