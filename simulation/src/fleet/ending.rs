@@ -61,7 +61,13 @@ impl Fleet {
         self.agree("P9: two good ticks after the last fault", false);
         self.storms().await;
         // Aged, stood for two ticks, jitter; as many folds as it takes; then F and two ticks until the deletes.
-        outside.pause(plan.aged_after() + 6 * interval + plan.fold_age + 3 * interval + 20 * SECOND).await;
+        let tests = self.tests();
+        let until_deleted = plan.fold_age + 3 * interval + 20 * SECOND;
+        outside.pause(plan.aged_after() + 6 * interval + until_deleted).await;
+        if self.tests() > tests {
+            self.until_the_store_is_tested().await;
+            outside.pause(until_deleted).await;
+        }
         if let Some(peers) = plan.peers {
             // It looks at its own interval, and two ticks after a fold at the latest it deletes.
             outside.pause(peers.settings.aged_after + 8 * peers.settings.interval).await;
@@ -81,6 +87,22 @@ impl Fleet {
         }
         outside.pause(11 * SECOND).await;
         self.inner().is_done = true;
+    }
+
+    /// Whoever folds as the first thing that it writes tests the store before. Where objects become visible late, that takes minutes.
+    async fn until_the_store_is_tested(&self) {
+        let character = &self.0.plan.character;
+        let patience = self.now() + 600 * SECOND;
+        let mut before = 0;
+        while self.now() < patience && self.tests() > before {
+            before = self.tests();
+            self.0.outside.pause(5 * SECOND + character.visibility + 8 * character.latency).await;
+        }
+    }
+
+    /// How many requests were sent so far to test the store.
+    fn tests(&self) -> u64 {
+        (0..self.0.plan.replicas).map(|place| self.0.bucket.asked(self.place(place).process.id()).tests).sum()
     }
 
     /// Whether a replica that closes late is still to be started anew.
