@@ -57,6 +57,9 @@ class Child:
         self.process.stdin.flush()
         return self.answer()
 
+    def do(self, *words):
+        return json.loads(self.ask(" ".join(str(word) for word in words)))
+
     def __enter__(self):
         return self
 
@@ -77,9 +80,6 @@ class GoReplica(Child):
         super().__init__(os.path.join(programs, "go"), json.dumps(config))
         self.answer()
 
-    def do(self, *words):
-        return json.loads(self.ask(" ".join(str(word) for word in words)))
-
 
 class Peer(Child):
     """SQLite or Redis (benches/peers)."""
@@ -87,9 +87,6 @@ class Peer(Child):
     def __init__(self, programs, *arguments):
         super().__init__(os.path.join(programs, "peers"), *(str(one) for one in arguments))
         self.answer()
-
-    def do(self, *words):
-        return json.loads(self.ask(" ".join(str(word) for word in words)))
 
 
 @contextlib.contextmanager
@@ -128,9 +125,6 @@ class Replica(Child):
     def __init__(self, programs, config):
         super().__init__(os.path.join(programs, "replica"), json.dumps(config))
         self.answer()
-
-    def do(self, *words):
-        return json.loads(self.ask(" ".join(str(word) for word in words)))
 
     def requests(self):
         return self.do("stats")["requests"]
