@@ -186,6 +186,7 @@ fn find_entries(
 }
 
 /// A member of an object in canonical text.
+#[derive(Clone, Copy)]
 pub(super) struct Member<'a> {
     pub(super) ordinal: usize,
     /// Where its value begins in the text.

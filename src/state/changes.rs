@@ -1,6 +1,6 @@
 //! What was changed since a base was read.
 
-use super::arena::{Spot, View};
+use super::arena::{Member, Spot, View};
 use super::merge::From;
 use super::name::{Name, NameRef};
 use imbl::ordmap::RangedIter;
@@ -28,27 +28,20 @@ pub(super) struct Changes<V> {
     added: OrdMap<Name, V>,
 }
 
-/// What was changed at a name.
-pub(super) enum Change<'a, V> {
-    Is(&'a V),
-    /// The base has it, and it is gone.
-    Gone,
+/// What a name holds.
+pub(super) enum Current<'s, 'a, V> {
+    Changed(&'s V),
+    /// As the base has it.
+    Base(Member<'a>),
 }
 
 /// A change on the way through all of them.
-pub(super) enum Step<'a, V> {
-    /// Stands before the base's member of this ordinal.
-    Added(usize, &'a Name, &'a V),
-    /// Stands for the base's member of this ordinal.
-    Replaced(usize, Change<'a, V>),
-}
-
-impl<V> Step<'_, V> {
-    /// The ordinal of the base's member that it stands for, or before.
-    pub(super) fn at(&self) -> usize {
-        let (Step::Added(at, ..) | Step::Replaced(at, _)) = self;
-        *at
-    }
+pub(super) struct Step<'a, V> {
+    /// It comes behind the base's members before this ordinal, and the one of `next` follows it. They are the same for what was added.
+    pub(super) at: usize,
+    pub(super) next: usize,
+    /// The spelling of the name, and what it holds; nothing where the base's member is gone.
+    pub(super) change: Option<(&'a [u8], &'a V)>,
 }
 
 impl<V> Default for Changes<V> {
@@ -62,20 +55,24 @@ impl<V: Clone> Changes<V> {
         self.replaced.len() + self.added.len()
     }
 
-    fn change(&self, index: u32) -> Change<'_, V> {
-        // Every index but `GONE` is one of a value.
-        self.values.get(index as usize).map_or(Change::Gone, Change::Is)
+    /// What was replaced by, where it is not gone: every index but `GONE` is one of a value.
+    fn value(&self, index: u32) -> Option<&V> {
+        self.values.get(index as usize)
     }
 
-    /// What was changed at the name that `spot` was found for; nothing where it is as the base has it.
+    /// What the name holds that `spot` was found for in the base.
     #[inline]
-    pub(super) fn get(&self, spot: &Spot<'_>, name: NameRef<'_>) -> Option<Change<'_, V>> {
+    pub(super) fn current<'s, 'a>(&'s self, spot: &Spot<'a>, name: NameRef<'_>) -> Option<Current<'s, 'a, V>> {
+        let base = spot.member;
         if !spot.may_be_changed {
-            return None;
+            return base.map(Current::Base);
         }
-        match &spot.member {
-            Some(member) => self.replaced.get(&(member.ordinal as u32)).map(|&index| self.change(index)),
-            None => self.added.get(&name).map(Change::Is),
+        match base {
+            Some(member) => match self.replaced.get(&(member.ordinal as u32)) {
+                Some(&index) => self.value(index).map(Current::Changed),
+                None => Some(Current::Base(member)),
+            },
+            None => self.added.get(&name).map(Current::Changed),
         }
     }
 
@@ -116,7 +113,7 @@ impl<V: Clone> Changes<V> {
     /// Lets go of the values that nothing points to any more.
     fn let_go(&mut self) {
         let mut values = Vector::new();
-        let moved = self.replaced.iter().map(|(&ordinal, &index)| match self.values.get(index as usize) {
+        let moved = self.replaced.iter().map(|(&ordinal, &index)| match self.value(index) {
             Some(value) => {
                 values.push_back(value.clone());
                 (ordinal, values.len() as u32 - 1)
@@ -171,11 +168,13 @@ impl<'a, V: Clone> Iterator for Walk<'a, V> {
         if let Some(at) = added.filter(|at| replaced.is_none_or(|ordinal| *at <= ordinal)) {
             self.reached = at;
             self.next_added = None;
-            return self.added.next().map(|(name, value)| Step::Added(at, name, value));
+            return self.added.next().map(|(name, value)| Step { at, next: at, change: Some((name.spelling(), value)) });
         }
         let (&ordinal, &index) = self.replaced.next()?;
-        self.reached = ordinal as usize + 1;
-        Some(Step::Replaced(ordinal as usize, self.changes.change(index)))
+        let at = ordinal as usize;
+        self.reached = at + 1;
+        let change = self.base.as_ref().zip(self.changes.value(index)).map(|(base, value)| (base.member(at).0, value));
+        Some(Step { at, next: at + 1, change })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a name holds once it was changed: a map or a list over what it held before, or a single value.
 
 use super::arena::{Arena, Extent, Member, Spot, View, WARMED};
-use super::changes::{Change, Changes};
+use super::changes::{Changes, Current};
 use super::name::{Name, NameRef};
 use super::value::{Value, ValueRef};
 use crate::ops::{Action, Op};
@@ -160,11 +160,10 @@ pub(crate) struct Map {
 impl Map {
     /// What an entry is, where `spot` was found for its name in the base.
     fn at<'a>(changes: &'a Changes<Value>, spot: &Spot<'a>, name: NameRef<'_>) -> Option<ValueRef<'a>> {
-        match changes.get(spot, name) {
-            Some(Change::Is(value)) => Some(value.as_ref()),
-            Some(Change::Gone) => None,
-            None => spot.member.as_ref().map(|member| ValueRef::Text(member.value)),
-        }
+        Some(match changes.current(spot, name)? {
+            Current::Changed(value) => value.as_ref(),
+            Current::Base(member) => ValueRef::Text(member.value),
+        })
     }
 
     /// Does to entries what ops say. Other ops than those on entries change nothing.

@@ -2,7 +2,7 @@
 
 use super::State;
 use super::arena::{Member, View};
-use super::changes::{Change, Changes, Step, Walk};
+use super::changes::{Changes, Step, Walk};
 use super::entry::{Item, MapRef};
 use super::name::NameRef;
 use super::value::{Value, ValueRef};
@@ -19,7 +19,7 @@ struct Merge<'a, V> {
     next: usize,
     walk: Option<Walk<'a, V>>,
     /// The next change, if there is one.
-    change: Option<Step<'a, V>>,
+    step: Option<Step<'a, V>>,
 }
 
 enum Merged<'a, V> {
@@ -37,8 +37,8 @@ impl<'a, V: Clone> Merge<'a, V> {
             (Some(view), Bound::Excluded(name)) => view.seek(name.0, 0).map_or_else(|behind| behind, |found| found + 1),
         };
         let mut walk = changes.map(|changes| changes.walk(base.clone(), next, from));
-        let change = walk.as_mut().and_then(Iterator::next);
-        Merge { base, next, walk, change }
+        let step = walk.as_mut().and_then(Iterator::next);
+        Merge { base, next, walk, step }
     }
 }
 
@@ -49,22 +49,17 @@ impl<'a, V: Clone> Iterator for Merge<'a, V> {
         loop {
             if let Some(view) = &self.base
                 && self.next < view.len()
-                && self.change.as_ref().is_none_or(|change| self.next < change.at())
+                && self.step.as_ref().is_none_or(|step| self.next < step.at)
             {
                 let (name, member) = view.member(self.next);
                 self.next += 1;
                 return Some(Merged::Base(name, member));
             }
-            let change = self.change.take()?;
-            self.change = self.walk.as_mut().and_then(Iterator::next);
-            match change {
-                Step::Added(_, name, value) => return Some(Merged::Changed(name.spelling(), value)),
-                Step::Replaced(at, change) => {
-                    self.next = at + 1;
-                    if let (Some(view), Change::Is(value)) = (&self.base, change) {
-                        return Some(Merged::Changed(view.member(at).0, value));
-                    }
-                }
+            let step = self.step.take()?;
+            self.step = self.walk.as_mut().and_then(Iterator::next);
+            self.next = step.next;
+            if let Some((name, value)) = step.change {
+                return Some(Merged::Changed(name, value));
             }
         }
     }

@@ -21,7 +21,7 @@ use crate::json::{JsonError, canonical, repair_utf8};
 use crate::ops::{Action, Op};
 use arena::{Arena, Extent};
 use bytes::Bytes;
-use changes::{Change, Changes};
+use changes::{Changes, Current};
 use entry::{Base, Place, Sums};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -127,11 +127,10 @@ impl State {
             return root.find(name.0).map(|member| Item::of_member(&self.base, &member));
         }
         let spot = root.look(name.0);
-        match self.names.get(&spot, name) {
-            Some(Change::Is(entry)) => Some(Item::of_entry(entry)),
-            Some(Change::Gone) => None,
-            None => spot.member.map(|member| Item::of_member(&self.base, &member)),
-        }
+        Some(match self.names.current(&spot, name)? {
+            Current::Changed(entry) => Item::of_entry(entry),
+            Current::Base(member) => Item::of_member(&self.base, &member),
+        })
     }
 
     fn apply_one(&mut self, name: &Name, action: &Action) {
@@ -174,7 +173,6 @@ impl State {
         let State { base, names, sums, weight } = self;
         let root = base.root();
         let spot = root.look(name.spelling());
-        let is_gone = matches!(names.get(&spot, NameRef(name.spelling())), Some(Change::Gone));
         if let Some(entry) = names.get_mut(&spot, name) {
             let before = (entry.len(), entry.weight());
             edit(Arc::make_mut(as_kind(entry)));
@@ -182,10 +180,13 @@ impl State {
             *weight = *weight - before.1 + entry.weight();
             return;
         }
-        let found = spot.member.as_ref().filter(|_| !is_gone);
+        let found = match names.current(&spot, NameRef(name.spelling())) {
+            Some(Current::Base(member)) => Some(member),
+            _ => None,
+        };
         let mut entry = match found {
             Some(member) if matches!(member.value.first(), Some(b'{' | b'[')) => {
-                Base { arena: Arc::clone(base), place: Place::of(member) }.into_entry()
+                Base { arena: Arc::clone(base), place: Place::of(&member) }.into_entry()
             }
             // Anything that is neither map nor list.
             _ => Entry::Value(Value::True),
@@ -201,11 +202,10 @@ impl State {
         let State { base, names, sums, weight } = self;
         let root = base.root();
         let spot = root.look(name.spelling());
-        let before = match names.get(&spot, NameRef(name.spelling())) {
-            Some(Change::Is(entry)) => Some((entry.len(), entry.weight())),
-            Some(Change::Gone) => None,
-            None => spot.member.as_ref().map(|member| (member.value.len(), 0)),
-        };
+        let before = names.current(&spot, NameRef(name.spelling())).map(|current| match current {
+            Current::Changed(entry) => (entry.len(), entry.weight()),
+            Current::Base(member) => (member.value.len(), 0),
+        });
         if before.is_none() && entry.is_none() {
             return;
         }

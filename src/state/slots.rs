@@ -94,7 +94,7 @@ impl Slots {
     #[inline]
     pub(super) fn first(&self, range: Range<u32>, hash: u64) -> (usize, usize) {
         let bits = ordinal_bits(range.len());
-        let Slot { start, tag } = self.slots[range.start as usize + home(hash, range.len())];
+        let Slot { start, tag } = self.slots[place(&range, hash)];
         ((tag & ((1 << bits) - 1)).saturating_sub(1) as usize, start as usize)
     }
 
@@ -102,7 +102,7 @@ impl Slots {
     /// versions.
     pub(super) fn mark_changed(&self, range: Range<u32>, hash: u64) {
         let bits = self.changed.get_or_init(|| (0..self.slots.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect());
-        let place = range.start as usize + home(hash, range.len());
+        let place = place(&range, hash);
         // Whoever comes to see the version that is made sees this as well, by way of how that version reaches it.
         bits[place / 64].fetch_or(1 << (place % 64), Ordering::Relaxed);
     }
@@ -112,7 +112,7 @@ impl Slots {
     #[inline]
     pub(super) fn may_be_changed(&self, range: Range<u32>, hash: u64) -> bool {
         let Some(bits) = self.changed.get() else { return false };
-        let place = range.start as usize + home(hash, range.len());
+        let place = place(&range, hash);
         bits[place / 64].load(Ordering::Relaxed) & 1 << (place % 64) != 0
     }
 
@@ -130,7 +130,12 @@ fn fingerprint(hash: u64, bits: u32) -> u32 {
     (hash as u32) << bits
 }
 
-/// The slot where the search for a hash begins.
+/// The slot where the search for a hash begins, among all tables.
+fn place(range: &Range<u32>, hash: u64) -> usize {
+    range.start as usize + home(hash, range.len())
+}
+
+/// The same, in a table of that many.
 fn home(hash: u64, slots: usize) -> usize {
     ((u128::from(hash >> 32) * slots as u128) >> 32) as usize
 }

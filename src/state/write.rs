@@ -2,7 +2,7 @@
 
 use super::State;
 use super::arena::View;
-use super::changes::{Change, Changes, Step};
+use super::changes::Changes;
 use super::entry::{Base, Entry, Item, List, ListRef, Map, MapRef};
 use super::value::Value;
 use std::ops::{Bound, Range};
@@ -95,19 +95,9 @@ fn write_object<V: Clone, S: Sink>(base: Option<View<'_>>, changes: &Changes<V>,
         }
     };
     for step in changes.walk(base.clone(), 0, Bound::Unbounded) {
-        let at = step.at();
-        copy(sink, &mut separator, copied..at);
-        copied = at;
-        let (name, value) = match step {
-            Step::Added(_, name, value) => (name.spelling(), value),
-            Step::Replaced(_, change) => {
-                copied += 1;
-                match (change, &base) {
-                    (Change::Is(value), Some(view)) => (view.member(at).0, value),
-                    _ => continue,
-                }
-            }
-        };
+        copy(sink, &mut separator, copied..step.at);
+        copied = step.next;
+        let Some((name, value)) = step.change else { continue };
         sink.take(separator);
         sink.take(b"\"");
         sink.take(name);

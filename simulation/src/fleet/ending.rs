@@ -114,9 +114,10 @@ impl Fleet {
     fn is_something_unwritten(&self) -> bool {
         let journals: Vec<Journal> =
             self.inner().places.iter().flat_map(|place| &place.tenants).filter_map(|tenant| tenant.journal.clone()).collect();
-        let namespaces = journals.iter().map(|journal| journal.stats()["namespaces"].clone());
         let is_unwritten = |namespace: &Value| namespace["waiting"] != 0 || !namespace["open_segment"].is_null();
-        namespaces.flat_map(|namespaces| namespaces.as_object().cloned().unwrap_or_default()).any(|(_, namespace)| is_unwritten(&namespace))
+        journals
+            .iter()
+            .any(|journal| journal.stats()["namespaces"].as_object().into_iter().flatten().any(|(_, figures)| is_unwritten(figures)))
     }
 
     /// What somebody waits for, but for flushes without end.

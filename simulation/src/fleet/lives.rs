@@ -195,11 +195,12 @@ impl Fleet {
         self.waited(wait);
         // Long enough for every waiter to be polled, also where timers and tasks are slow; and anew where the process froze in between, for
         // then this may be polled first.
-        let mut before = self.now();
-        process.pause(SECOND).await;
-        while self.now() - before > 2 * SECOND {
-            before = self.now();
+        loop {
+            let before = self.now();
             process.pause(SECOND).await;
+            if self.now() - before <= 2 * SECOND {
+                break;
+            }
         }
         let left = self.left_of(replica, |what| !what.starts_with("settling"));
         if let Some(what) = left.first() {
