@@ -183,6 +183,7 @@ def phase(name):
 class Bench:
     def __init__(self, programs, entries, directory, effort):
         self.programs = programs
+        self.store = os.path.join(programs, "store")
         self.entries = entries
         self.more = 5 * entries
         self.effort = effort
@@ -217,9 +218,8 @@ class Bench:
             (self.file, "more", self.more),
             (self.s3, "base", self.entries),
         ]:
-            store = os.path.join(self.programs, "store")
             size = subprocess.run(
-                [store, "rollup", json.dumps(config), namespace, MAP, str(entries)], check=True, stdout=subprocess.PIPE, text=True
+                [self.store, "rollup", json.dumps(config), namespace, MAP, str(entries)], check=True, stdout=subprocess.PIPE, text=True
             ).stdout
             print(f"  {config['store'].split(':')[0]}: {namespace}, {int(size) / 1e6:,.0f} MB", file=sys.stderr)
 
@@ -345,10 +345,9 @@ class Bench:
     def quiet_ticks(self, reader):
         # The first tick after a change may still look at the rollup.
         reader.do("flush", "base", 1)
-        before, replayed = reader.requests(), self.ticks(reader)
+        before, replayed = reader.requests(), self.tick_count(reader)
         walls, cpus, bare_walls, bare_cpus = [], [], [], []
-        store = os.path.join(self.programs, "store")
-        with Child(store, "lists", json.dumps(self.s3), ".metadata/base/") as bare:
+        with Child(self.store, "lists", json.dumps(self.s3), ".metadata/base/") as bare:
             bare.ask("5")
             bare.answer()
             # In turns, so that both meet the same moods of the machine.
@@ -358,7 +357,7 @@ class Bench:
                 cpus += ticks["cpus"]
                 bare_walls += [int(one) for one in bare.ask("10").split()]
                 bare_cpus += [int(one) for one in bare.answer().split()]
-        after, count = reader.requests(), self.ticks(reader) - replayed
+        after, count = reader.requests(), self.tick_count(reader) - replayed
         assert count == len(walls), "a Flush is a tick"
         difference = {kind: (after[kind] - before[kind]) / count for kind in before}
         others = sum(difference[kind] for kind in ("get", "put", "delete"))
@@ -368,11 +367,11 @@ class Bench:
         self.table.told("a bare LIST: CPU", median(bare_cpus) / MICROSECOND, " us")
         self.table.at_most("a Flush where nothing is new, to a bare LIST", median(walls) / median(bare_walls), " x", 1.2)
         self.table.told("a bare LIST", median(bare_walls) / MILLISECOND, " ms")
-        before = self.ticks(reader)
+        before = self.tick_count(reader)
         reader.do("flushes", "base", 64)
-        self.table.at_most("64 Flushes at once: ticks", self.ticks(reader) - before, "", 2)
+        self.table.at_most("64 Flushes at once: ticks", self.tick_count(reader) - before, "", 2)
 
-    def ticks(self, replica):
+    def tick_count(self, replica):
         return replica.do("stats")["namespaces"]["base"]["ticks"]
 
     def lone_writes(self, writer):
@@ -383,9 +382,8 @@ class Bench:
         size = (writer.requests()["bytes_written"] - before) // 20
         # Each in turn, so that all meet the same moods of the machine.
         took = {"write": [], "put": [], "alone": []}
-        store = os.path.join(self.programs, "store")
         bare = ("puts", json.dumps(self.s3))
-        with Child(store, *bare, "bare", str(size)) as put, Child(store, "alone", *bare, "alone", str(size)) as alone:
+        with Child(self.store, *bare, "bare", str(size)) as put, Child(self.store, "alone", *bare, "alone", str(size)) as alone:
             programs = {"put": put, "alone": alone}
             for program in programs.values():
                 program.ask("20")
@@ -415,13 +413,11 @@ class Bench:
         self.table.told(f"{CALLERS} callers: ops in a segment", median(segments), "")
         self.table.told(f"{CALLERS} callers: CPU of an op", median(work) / MICROSECOND, " us")
 
-
     def many_namespaces(self):
         """What a process with many quiet namespaces asks and takes, by a tick of all of them."""
         phase(f"{NAMESPACES:,} namespaces, S3")
         config = {**self.s3, "store": self.s3["store"] + "-many", "sync_interval_ms": 1000}
-        store = os.path.join(self.programs, "store")
-        subprocess.run([store, "rollups", json.dumps(config), "ns", str(NAMESPACES)], check=True)
+        subprocess.run([self.store, "rollups", json.dumps(config), "ns", str(NAMESPACES)], check=True)
         with self.replica(config) as replica:
             before = replica.do("memory")["resident"]
             replica.do("opens", "ns", NAMESPACES)
@@ -442,7 +438,6 @@ class Bench:
         self.table.at_most(f"{name}: memory of each", took / NAMESPACES / 1000, " KB", 20)
         # Of one core, at the interval that is the default.
         self.table.at_most(f"{name}: CPU at ticks of 15 s", idle["cpu"] / ticks / (15 * SECOND) * 100, " %", 1)
-
 
     def go(self):
         phase("Go")

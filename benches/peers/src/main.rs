@@ -10,7 +10,6 @@
 //! ```text
 //! get COUNT STRIDE    COUNT reads of a key; STRIDE 1: at random, 0: always the same. {"wall"} of one
 //! put COUNT           COUNT writes of a key, one after the other, each durable before the next: {"walls":[...]}
-//! add COUNT           the same of increments of a counter
 //! callers N MS        Redis only: N callers over one connection, each with one write at a time, for MS milliseconds: {"ops","wall"}
 //! ```
 //!
@@ -46,7 +45,6 @@ trait Peer {
     /// The length of the value.
     fn get(&mut self, key: &str) -> Result<usize>;
     fn put(&mut self, key: &str, value: &str) -> Result<()>;
-    fn add(&mut self) -> Result<()>;
     fn callers(&mut self, count: u64, lasting: Duration) -> Result<(u64, Duration)>;
 }
 
@@ -68,13 +66,14 @@ fn serve(peer: &mut impl Peer) -> Result<()> {
                 answer(&format!(r#"{{"wall":{}}}"#, begun.elapsed().as_nanos() as f64 / count as f64))?;
             }
             ["put", count] => {
-                let keys: Vec<String> = (0..count.parse()?).map(|_| key(random.next() % peer.entries())).collect();
-                let walls = each(keys, |key| peer.put(&key, &value(key.len() as u64)))?;
-                answer(&walls)?;
-            }
-            ["add", count] => {
-                let walls = each(0..count.parse::<u64>()?, |_| peer.add())?;
-                answer(&walls)?;
+                let entries: Vec<_> = (0..count.parse()?).map(|_| (key(random.next() % peer.entries()), value(random.next()))).collect();
+                let mut walls = Vec::new();
+                for (key, value) in entries {
+                    let begun = Instant::now();
+                    peer.put(&key, &value)?;
+                    walls.push(begun.elapsed().as_nanos().to_string());
+                }
+                answer(&format!(r#"{{"walls":[{}]}}"#, walls.join(",")))?;
             }
             ["callers", count, ms] => {
                 let (ops, wall) = peer.callers(count.parse()?, Duration::from_millis(ms.parse()?))?;
@@ -89,17 +88,6 @@ fn serve(peer: &mut impl Peer) -> Result<()> {
 fn answer(line: &str) -> Result<()> {
     println!("{line}");
     Ok(std::io::stdout().flush()?)
-}
-
-/// How long each took.
-fn each<T>(of: impl IntoIterator<Item = T>, mut run: impl FnMut(T) -> Result<()>) -> Result<String> {
-    let mut walls = Vec::new();
-    for one in of {
-        let begun = Instant::now();
-        run(one)?;
-        walls.push(begun.elapsed().as_nanos().to_string());
-    }
-    Ok(format!(r#"{{"walls":[{}]}}"#, walls.join(",")))
 }
 
 const VALUE_BYTES: usize = 46;
@@ -138,11 +126,7 @@ impl Sqlite {
         connection.pragma_update(None, "synchronous", "FULL")?;
         // All of it in memory, as the library has it.
         connection.pragma_update(None, "cache_size", -1_000_000)?;
-        connection.execute_batch(
-            "CREATE TABLE objects (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-             CREATE TABLE counters (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-             INSERT INTO counters VALUES ('n', 0);",
-        )?;
+        connection.execute_batch("CREATE TABLE objects (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")?;
         let transaction = connection.transaction()?;
         for number in 0..entries {
             transaction.prepare_cached("INSERT INTO objects VALUES (?1, ?2)")?.execute(params![key(number), value(number)])?;
@@ -166,11 +150,6 @@ impl Peer for Sqlite {
 
     fn put(&mut self, key: &str, value: &str) -> Result<()> {
         self.connection.prepare_cached("INSERT OR REPLACE INTO objects VALUES (?1, ?2)")?.execute([key, value])?;
-        Ok(())
-    }
-
-    fn add(&mut self) -> Result<()> {
-        self.connection.prepare_cached("UPDATE counters SET value = value + 1 WHERE key = 'n'")?.execute([])?;
         Ok(())
     }
 
@@ -212,11 +191,6 @@ impl Peer for Redis {
 
     fn put(&mut self, key: &str, value: &str) -> Result<()> {
         Ok(self.connection.set(key, value)?)
-    }
-
-    fn add(&mut self) -> Result<()> {
-        let _: i64 = self.connection.incr("n", 1)?;
-        Ok(())
     }
 
     /// All over one connection, which the client fills with what comes at once: the least work for the server.
