@@ -39,7 +39,11 @@ impl Auditor {
             );
         }
         for (_, name) in taken {
-            self.rollup.taken_in.insert(name.clone());
+            let is_new = self.rollup.taken_in.insert(name.clone());
+            if !is_new && self.is_restamped(&name) {
+                // A PUT that was repeated after somebody listed the first copy to fold it: by its second stamp the peer folds it again.
+                self.audit.late.get_or_insert(at);
+            }
             self.taken_in.insert(name);
         }
         let taken_in = std::mem::take(&mut self.rollup.taken_in);
@@ -59,9 +63,10 @@ impl Auditor {
         let log: BTreeSet<BatchId> = state.log().into_iter().collect();
         let above_mark = |segment: &Segment, name: &str| (segment.stamp, name) > (self.rollup.mark.0, self.rollup.mark.1.as_str());
         for (name, ids) in &self.audit.batches {
-            if !ids.is_empty() && ids.iter().all(|id| log.contains(id)) && !self.rollup.taken_in.contains(name) {
-                // A copy that came between the peer's LIST and its fold: by its stamp it is not folded.
-                if !self.rollup.has_proof && self.live.get(name).is_some_and(|segment| above_mark(segment, name)) {
+            if !ids.is_empty() && ids.iter().all(|id| log.contains(id)) {
+                // The same, where the mark does not reach that stamp yet: it will count again.
+                let is_stamped_above = self.is_restamped(name) && self.live.get(name).is_some_and(|segment| above_mark(segment, name));
+                if !self.rollup.has_proof && is_stamped_above {
                     self.audit.late.get_or_insert(at);
                 }
                 self.rollup.taken_in.insert(name.clone());
@@ -207,8 +212,9 @@ fn parted(text: &[u8]) -> Option<((i128, String), Value)> {
 mod tests {
     use super::super::audit;
     use super::super::tests::{CONSTANTS, Hand, folded, name, op, stamp};
+    use crate::history::About;
     use crate::store::ChangeKind;
-    use crate::world::ProcessId;
+    use crate::world::{ProcessId, SECOND};
     use opjournal::store::{Condition, ETag};
     use opjournal::time::Stamp;
     use serde_json::json;
@@ -273,6 +279,28 @@ mod tests {
         let hand = folded_by_peer();
         let audit = audit(&hand.changes, "n", CONSTANTS, &hand.company);
         assert_eq!((audit.tail, audit.leftovers), (1, 0));
+    }
+
+    #[test]
+    fn a_put_repeated_before_a_fold_that_did_not_see_it_is_late_for_the_peer() {
+        let late = |repeats: bool, mark: (u64, u128), log: &[u64]| {
+            let mut hand = folded();
+            hand.segment(51, 3, 200);
+            hand.by(PEER);
+            hand.segment(60, 4, 200);
+            if repeats {
+                hand.segment(85, 3, 200);
+                hand.by(PEER);
+            }
+            hand.fold(90, &[(51, 3)]);
+            hand.peer_folds(130, mark, log);
+            let audit = audit(&hand.changes, "n", CONSTANTS, &hand.company);
+            assert!(audit.violations.iter().all(|violation| violation.about == About::Twice), "{:?}", audit.violations);
+            audit.late
+        };
+        assert_eq!(late(false, (60, 4), &[1, 2, 3, 4]), None);
+        assert_eq!(late(true, (60, 4), &[1, 2, 3, 4]), Some(130 * SECOND), "the mark does not reach it");
+        assert_eq!(late(true, (85, 3), &[1, 2, 3, 4, 3]), Some(130 * SECOND), "the peer folds it again");
     }
 
     #[test]
