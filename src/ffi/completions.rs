@@ -8,6 +8,7 @@ use super::descriptor::Descriptor;
 use super::queue::{Completion, Kind};
 use super::status::StatusCode;
 use crate::error::{Error, Status};
+use crate::journal::Write;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::c_int;
@@ -25,8 +26,8 @@ pub(super) struct Completions {
 
 struct State {
     ready: VecDeque<Done>,
-    /// The calls that are owed, by tag and number, with what withdraws them.
-    owed: BTreeMap<(u64, u64), Arc<Notify>>,
+    /// The calls that are owed, by tag and number, with what withdraws them once they are accepted.
+    owed: BTreeMap<(u64, u64), Option<Withdrawal>>,
     calls: u64,
     /// How many log records are ready, and how many were dropped since the last one that had room.
     logs: usize,
@@ -43,13 +44,25 @@ struct Done {
     result: Vec<u8>,
 }
 
+/// What ends an owed call early.
+#[derive(Clone)]
+enum Withdrawal {
+    Task(Arc<Notify>),
+    Write(Write),
+}
+
 /// The slot of an accepted call. Completes exactly once: a slot that is dropped (its task panicked) completes as INTERNAL.
 pub(super) struct Slot {
     queue: Arc<Completions>,
     kind: Kind,
     call: (u64, u64),
-    withdrawn: Arc<Notify>,
     spent: bool,
+}
+
+/// The slot of a call that a task works on.
+pub(super) struct TaskSlot {
+    slot: Slot,
+    withdrawn: Arc<Notify>,
 }
 
 impl Completions {
@@ -73,16 +86,20 @@ impl Completions {
         }
         state.calls += 1;
         let call = (tag, state.calls);
-        let withdrawn = Arc::new(Notify::new());
-        state.owed.insert(call, withdrawn.clone());
-        Ok(Slot { queue: self.clone(), kind, call, withdrawn, spent: false })
+        state.owed.insert(call, None);
+        Ok(Slot { queue: self.clone(), kind, call, spent: false })
     }
 
     /// Withdraws every owed call with this tag.
     pub(super) fn cancel(&self, tag: u64) {
-        for (_, call) in self.lock().owed.range((tag, 0)..=(tag, u64::MAX)) {
-            // Kept for a task that does not look yet.
-            call.notify_one();
+        // Not under the lock: a batch that is withdrawn completes at once.
+        let owed: Vec<Withdrawal> = self.lock().owed.range((tag, 0)..=(tag, u64::MAX)).filter_map(|(_, owed)| owed.clone()).collect();
+        for withdrawal in owed {
+            match withdrawal {
+                // Kept for a task that does not look yet.
+                Withdrawal::Task(withdrawn) => withdrawn.notify_one(),
+                Withdrawal::Write(write) => write.cancel(),
+            }
         }
     }
 
@@ -205,7 +222,7 @@ fn take(mut state: MutexGuard<'_, State>, max: usize, hand_over: &mut dyn FnMut(
     }
 }
 
-impl Slot {
+impl TaskSlot {
     /// Ends when the call is withdrawn.
     pub(super) async fn cancelled(&self) {
         self.withdrawn.notified().await;
@@ -221,7 +238,30 @@ impl Slot {
     }
 
     /// Delivers the completion.
-    pub(super) fn complete(mut self, answer: Result<Value, Error>) {
+    pub(super) fn complete(self, answer: Result<Value, Error>) {
+        self.slot.complete(answer.map(|json| json.to_string().into_bytes()));
+    }
+}
+
+impl Slot {
+    /// For a call that a task works on: the task is told when it is withdrawn.
+    pub(super) fn for_task(self) -> TaskSlot {
+        let withdrawn = Arc::new(Notify::new());
+        self.is_withdrawn_by(Withdrawal::Task(withdrawn.clone()));
+        TaskSlot { slot: self, withdrawn }
+    }
+
+    /// For a batch: to withdraw the call is to cancel it.
+    pub(super) fn is_of(&self, write: &Write) {
+        self.is_withdrawn_by(Withdrawal::Write(write.clone()));
+    }
+
+    fn is_withdrawn_by(&self, withdrawal: Withdrawal) {
+        self.queue.lock().owed.insert(self.call, Some(withdrawal));
+    }
+
+    /// Delivers the completion: JSON text, or the error.
+    pub(super) fn complete(mut self, answer: Result<Vec<u8>, Error>) {
         self.finish(answer);
     }
 
@@ -231,15 +271,15 @@ impl Slot {
         self.queue.lock().owed.remove(&self.call);
     }
 
-    fn finish(&mut self, answer: Result<Value, Error>) {
+    fn finish(&mut self, answer: Result<Vec<u8>, Error>) {
         if std::mem::replace(&mut self.spent, true) {
             return;
         }
-        let (status, json) = match answer {
-            Ok(json) => (Status::Ok, json),
-            Err(error) => (error.status, error.to_json()),
+        let (status, result) = match answer {
+            Ok(text) => (Status::Ok, text),
+            Err(error) => (error.status, error.to_json().to_string().into_bytes()),
         };
-        let done = Done { tag: self.call.0, status, kind: self.kind, result: json.to_string().into_bytes() };
+        let done = Done { tag: self.call.0, status, kind: self.kind, result };
         let mut state = self.queue.lock();
         state.owed.remove(&self.call);
         self.queue.push(state, done);
@@ -279,6 +319,10 @@ mod tests {
         unsafe { libc::poll(&mut poll, 1, 0) == 1 }
     }
 
+    fn empty() -> Result<Vec<u8>, Error> {
+        Ok(b"{}".to_vec())
+    }
+
     fn log_record() -> Map<String, Value> {
         Map::from_iter([("message".to_owned(), "hello".into())])
     }
@@ -291,7 +335,7 @@ mod tests {
         assert_eq!(queue.reserve(30, Kind::Apply).map(|_| ()).expect_err("full").status, Status::Busy);
         second.complete(Err(Error::new(Status::TimedOut, "late")));
         assert_eq!(queue.reserve(30, Kind::Apply).map(|_| ()).expect_err("unread").status, Status::Busy);
-        first.complete(Ok(json!({"segment": "s"})));
+        first.complete(Ok(br#"{"segment":"s"}"#.to_vec()));
         let fetched = fetch(&queue, 1);
         assert_eq!(fetched.len(), 1);
         assert_eq!((fetched[0].0, fetched[0].1, fetched[0].2), (20, Status::TimedOut, 3), "oldest first");
@@ -313,15 +357,15 @@ mod tests {
     #[cfg_attr(miri, ignore = "Miri knows no poll(2)")]
     fn the_descriptor_is_readable_while_completions_wait() {
         let queue = Completions::new(4);
-        queue.reserve(1, Kind::Apply).expect("a slot").complete(Ok(json!({})));
+        queue.reserve(1, Kind::Apply).expect("a slot").complete(empty());
         let descriptor = queue.descriptor().expect("a descriptor");
         assert!(is_readable(descriptor), "also for what came before it was asked for");
-        queue.reserve(2, Kind::Apply).expect("a slot").complete(Ok(json!({})));
+        queue.reserve(2, Kind::Apply).expect("a slot").complete(empty());
         assert_eq!(fetch(&queue, 1).len(), 1);
         assert!(is_readable(descriptor));
         assert_eq!(fetch(&queue, 2).len(), 1);
         assert!(!is_readable(descriptor));
-        queue.reserve(3, Kind::Apply).expect("a slot").complete(Ok(json!({})));
+        queue.reserve(3, Kind::Apply).expect("a slot").complete(empty());
         assert!(is_readable(descriptor));
         assert_eq!(queue.descriptor(), Ok(descriptor));
     }
@@ -331,7 +375,7 @@ mod tests {
         let queue = Completions::new(1);
         let slot = queue.reserve(1, Kind::Apply).expect("a slot");
         assert_eq!(queue.close(), Err(Status::Busy));
-        slot.complete(Ok(json!({})));
+        slot.complete(empty());
         assert_eq!(queue.close(), Err(Status::Busy));
         fetch(&queue, 1);
         std::thread::scope(|scope| {
@@ -361,7 +405,7 @@ mod tests {
                 })
                 .collect();
             for tag in 1..=4 {
-                queue.reserve(tag, Kind::Flush).expect("a slot").complete(Ok(json!({})));
+                queue.reserve(tag, Kind::Flush).expect("a slot").complete(empty());
             }
             let mut tags: Vec<u64> = waiters.into_iter().map(|waiter| waiter.join().expect("no panic").expect("one each")).collect();
             tags.sort_unstable();
@@ -374,7 +418,7 @@ mod tests {
         let queue = Completions::new(8);
         let runtime = &process::start().expect("a runtime").runtime;
         for tag in [5, 6, 5, 7] {
-            let slot = queue.reserve(tag, Kind::Flush).expect("a slot");
+            let slot = queue.reserve(tag, Kind::Flush).expect("a slot").for_task();
             runtime.spawn(async move {
                 let ended = slot.unless_cancelled(std::future::pending::<Result<Value, Error>>()).await;
                 slot.complete(ended);
@@ -437,7 +481,7 @@ mod tests {
                             }
                             std::thread::yield_now();
                         };
-                        runtime.spawn(async move { slot.complete(Ok(json!(tag))) });
+                        runtime.spawn(async move { slot.complete(Ok(tag.to_string().into_bytes())) });
                         queue.cancel(tag);
                     }
                 });

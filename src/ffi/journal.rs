@@ -159,7 +159,7 @@ pub extern "C" fn opjournal_close_async(
     call(result, |answer| {
         let handle = open_journal(journal)?;
         let deadline = timeout::deadline(timeout_ms, timeout::CLOSE)?;
-        let slot = queue::reserve(queue, tag, Kind::Close)?;
+        let slot = queue::reserve(queue, tag, Kind::Close)?.for_task();
         let process = process::start()?;
         handle.closing.store(true, Ordering::SeqCst);
         process.runtime.spawn(async move {

@@ -9,7 +9,7 @@ use super::table::{Handle, Table};
 use super::{input, process, timeout};
 use crate::error::{Error, Status};
 use crate::journal::{Applied, Namespace};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::ffi::c_char;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -114,7 +114,7 @@ pub unsafe extern "C" fn opjournal_apply(
             handle.engine.submit_here(ops.as_bytes(), deadline)?
         };
         let applied = process::wait(write.outcome())?;
-        boundary::write_json(answer, &applied_json(&applied));
+        write_applied(answer, &applied);
         Ok(())
     })
 }
@@ -227,7 +227,7 @@ pub unsafe extern "C" fn opjournal_namespace_open_async(
         // SAFETY: the caller lends `name_len` bytes at `name` for the call.
         let name = unsafe { input::namespace_name(name, name_len) }?.to_owned();
         let deadline = timeout::deadline(timeout_ms, timeout::WORK)?;
-        let slot = queue::reserve(queue, tag, Kind::NamespaceOpen)?;
+        let slot = queue::reserve(queue, tag, Kind::NamespaceOpen)?.for_task();
         process::start()?.runtime.spawn(async move {
             let opened = slot.unless_cancelled(handle.open_namespace(&name, deadline)).await;
             slot.complete(opened.and_then(NamespaceHandle::register).map(|id| json!({ "namespace": id })));
@@ -267,7 +267,6 @@ pub unsafe extern "C" fn opjournal_apply_async(
         let handle = open_namespace(ns)?;
         let deadline = timeout::deadline(timeout_ms, timeout::WORK)?;
         let slot = queue::reserve(queue, tag, Kind::Apply)?;
-        let process = process::start()?;
         let write = match handle.engine.submit(ops.as_bytes(), deadline) {
             Ok(write) => write,
             Err(refused) => {
@@ -275,17 +274,14 @@ pub unsafe extern "C" fn opjournal_apply_async(
                 return Err(refused);
             }
         };
-        process.runtime.spawn(async move {
-            let mut outcome = std::pin::pin!(write.outcome());
-            let ended = tokio::select! {
-                biased;
-                ended = &mut outcome => ended,
-                () = slot.cancelled() => {
-                    write.cancel();
-                    outcome.await
-                }
-            };
-            slot.complete(ended.map(|applied| applied_json(&applied)));
+        // No task of its own: whoever learns what became of the batch delivers its completion.
+        slot.is_of(&write);
+        write.listen(move |ended| {
+            slot.complete(ended.map(|applied| {
+                let mut text = Vec::new();
+                write_applied(&mut text, &applied);
+                text
+            }));
         });
         boundary::write_json(answer, &json!({}));
         Ok(())
@@ -313,7 +309,7 @@ pub extern "C" fn opjournal_flush_async(
     call(result, |answer| {
         let handle = open_namespace(ns)?;
         let deadline = timeout::deadline(timeout_ms, timeout::WORK)?;
-        let slot = queue::reserve(queue, tag, Kind::Flush)?;
+        let slot = queue::reserve(queue, tag, Kind::Flush)?.for_task();
         process::start()?.runtime.spawn(async move {
             let flushed = slot.unless_cancelled(handle.flush(deadline)).await;
             slot.complete(flushed.map(|()| json!({})));
@@ -330,8 +326,13 @@ fn open_namespace(ns: NamespaceId) -> Result<Arc<NamespaceHandle>, Error> {
     Ok(handle)
 }
 
-fn applied_json(applied: &Applied) -> Value {
-    json!({ "segment": applied.segment })
+/// Writes `{"segment":KEY}`. A key has no character that JSON spells in another way.
+fn write_applied(out: &mut Vec<u8>, applied: &Applied) {
+    let parts = [r#"{"segment":""#, &applied.segment, r#""}"#];
+    out.reserve_exact(parts.iter().map(|part| part.len()).sum());
+    for part in parts {
+        out.extend_from_slice(part.as_bytes());
+    }
 }
 
 impl NamespaceHandle {

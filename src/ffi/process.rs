@@ -62,33 +62,33 @@ pub(super) fn wait<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T,
     let _entered = start()?.runtime.enter();
     // On a thread of a runtime the work would share the budget of the task that called us, which is not renewed before we return.
     let mut work = pin!(tokio::task::unconstrained(work));
-    let alarm = Arc::new(Alarm { sleeper: std::thread::current(), rung: AtomicBool::new(false) });
-    let waker = Waker::from(alarm.clone());
+    let sleeper = Arc::new(Sleeper { thread: std::thread::current(), is_woken: AtomicBool::new(false) });
+    let waker = Waker::from(sleeper.clone());
     let mut context = Context::from_waker(&waker);
     loop {
         if let Poll::Ready(done) = work.as_mut().poll(&mut context) {
             return done;
         }
-        while !alarm.rung.swap(false, Ordering::Acquire) {
+        while !sleeper.is_woken.swap(false, Ordering::Acquire) {
             std::thread::park();
         }
     }
 }
 
 /// Wakes a waiting thread of the caller. Its own flag, because others may use the thread's park token too.
-struct Alarm {
-    sleeper: Thread,
-    rung: AtomicBool,
+struct Sleeper {
+    thread: Thread,
+    is_woken: AtomicBool,
 }
 
-impl Wake for Alarm {
+impl Wake for Sleeper {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.rung.swap(true, Ordering::Release) {
-            self.sleeper.unpark();
+        if !self.is_woken.swap(true, Ordering::Release) {
+            self.thread.unpark();
         }
     }
 }

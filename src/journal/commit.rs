@@ -50,6 +50,7 @@ enum Fate {
 pub async fn run(core: Arc<Core>) {
     // Also where the task panics or is dropped: nobody is left waiting.
     let _stopping = Stopping(&core);
+    let _ending = core.ends_with("the task that writes");
     core.until_end(Committer { core: &core, last_begun: None, last_batches: 0, round_trip: Duration::ZERO }.run()).await;
 }
 
@@ -57,10 +58,6 @@ struct Stopping<'a>(&'a Core);
 
 impl Drop for Stopping<'_> {
     fn drop(&mut self) {
-        if !self.0.has_ended() {
-            tracing::error!(namespace = self.0.name, "the task that writes has stopped; the namespace is closed");
-            self.0.replica.abandon(self.0);
-        }
         self.0.stop();
     }
 }
@@ -90,7 +87,7 @@ impl Committer<'_> {
     async fn wait_for_work(&self) {
         loop {
             let changed = self.core.line_changed.notified();
-            if !self.core.line().is_empty() || self.core.is_closing() {
+            if self.holds(1) {
                 return;
             }
             changed.await;
@@ -136,6 +133,8 @@ impl Committer<'_> {
         let next = begun + core.replica.settings.commit_interval;
         while next > core.replica.requests.now() {
             let changed = core.line_changed.notified();
+            // What comes meanwhile waits as well.
+            core.line().await_len(usize::MAX);
             if core.line().is_empty() || until(&core.replica.requests.environment, Some(next), changed).await.is_err() {
                 return;
             }
@@ -152,13 +151,20 @@ impl Committer<'_> {
         let end = requests.now() + (self.round_trip / GATHERING_SHARE).min(LONGEST_GATHERING);
         loop {
             let changed = self.core.line_changed.notified();
-            if self.core.line().len() >= self.last_batches || self.core.is_closing() {
+            if self.holds(self.last_batches) {
                 return;
             }
             if until(&requests.environment, Some(end), changed).await.is_err() {
                 return;
             }
         }
+    }
+
+    /// Whether so many batches wait, or no more will come. If not, the one that makes it so many wakes this task.
+    fn holds(&self, batches: usize) -> bool {
+        let mut line = self.core.line();
+        line.await_len(batches);
+        line.len() >= batches || self.core.is_closing()
     }
 
     async fn pause(&self, length: Duration) {
@@ -177,13 +183,15 @@ impl Committer<'_> {
         let key = core.keys().next(key_time, requests.environment.random());
         // Known as open before any caller can be told so.
         core.outcomes().sent(&key);
-        let batches = core.line().take(&key, settings.limits.segment_bytes.saturating_sub(segment::ENVELOPE), begun);
+        let (batches, late) = core.line().send(&key, settings.limits.segment_bytes.saturating_sub(segment::ENVELOPE), begun);
+        for ticket in late {
+            ticket.time_out();
+        }
         self.last_batches = batches.len();
         if batches.is_empty() {
             core.outcomes().settle(&key, Told::Failed, false);
             return;
         }
-        core.set_sent(key.clone(), batches.iter().map(|pending| pending.ticket.clone()).collect());
         self.last_begun = Some(begun);
         let expires = store_time + core.replica.timing.expires_after();
         let (writer, folded) = {
@@ -266,7 +274,7 @@ impl Committer<'_> {
             Verdict::Untold | Verdict::Open => Told::Unknown,
         };
         let result = match told {
-            Told::Applied => Ok(Applied { segment: key.to_string() }),
+            Told::Applied => Ok(Applied { segment: key.shared() }),
             Told::Failed => {
                 let message = format!("{key} was not written, and never will be: {why}");
                 Err(Error::new(Status::Unavailable, message))

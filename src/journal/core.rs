@@ -1,7 +1,7 @@
 //! One open namespace: what its handles and its tasks share.
 //!
-//! Three tasks work on it: the committer (`commit`) sends batches, the syncer (`sync`) runs ticks, and maintenance
-//! folds and deletes. Each lock guards one thing, is held for a short computation and never across a wait; where two
+//! Four tasks work on it: the committer (`commit`) sends batches, the alarm (`alarm`) ends the wait for those that are late, the syncer (`sync`)
+//! runs ticks, and maintenance folds and deletes. Each lock guards one thing, is held for a short computation and never across a wait; where two
 //! are needed, `memory` comes first.
 
 use super::helped::Helped;
@@ -41,12 +41,6 @@ pub struct Ticks {
     pub good: u64,
     /// Why the last one failed, if it did.
     pub error: Option<Error>,
-}
-
-/// The segment that is on its way, or open.
-struct Sent {
-    key: SegmentKey,
-    tickets: Vec<Arc<Ticket>>,
 }
 
 /// Figures for `stats`.
@@ -92,9 +86,9 @@ pub struct Core {
     /// The task that sends what is in line. It holds this core, not the other way round.
     pub committer: OnceLock<Weak<Helped>>,
     outcomes: Mutex<Outcomes>,
-    /// The batches of the segment that is on its way, or open.
-    sent: Mutex<Option<Sent>>,
-    /// It was settled.
+    /// The line's alarm was set to an earlier time.
+    pub alarm_set: Notify,
+    /// The segment that was on its way, or open, was settled.
     pub sent_settled: Notify,
     /// Where the committer waits for the open segment's verdict.
     settling: Mutex<Option<oneshot::Sender<Verdict>>>,
@@ -138,7 +132,7 @@ impl Core {
             line_changed: Notify::new(),
             committer: OnceLock::new(),
             outcomes: Mutex::default(),
-            sent: Mutex::default(),
+            alarm_set: Notify::new(),
             sent_settled: Notify::new(),
             settling: Mutex::default(),
             ticks: watch::Sender::default(),
@@ -265,6 +259,11 @@ impl Core {
         let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
+    /// For a task without which the namespace is no use: where it stops before the namespace ends, by a panic, the namespace ends with it.
+    pub fn ends_with(&self, task: &'static str) -> EndsWith<'_> {
+        EndsWith { core: self, task }
+    }
+
     /// Runs `task` until it ends or the namespace does.
     pub async fn until_end<T>(&self, task: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
@@ -297,35 +296,20 @@ impl Core {
         let _ = self.stopped.subscribe().wait_for(|stopped| *stopped).await;
     }
 
-    fn sent(&self) -> MutexGuard<'_, Option<Sent>> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Remembers whose batches are on their way, in which segment.
-    pub fn set_sent(&self, key: SegmentKey, tickets: Vec<Arc<Ticket>>) {
-        *self.sent() = Some(Sent { key, tickets });
-    }
-
-    /// Whether a segment is on its way, or open.
-    pub fn is_sending(&self) -> bool {
-        self.sent().is_some()
-    }
-
     /// The segment was settled, one way or another: nobody has to wait for it any more.
     pub fn take_sent(&self) -> Vec<Arc<Ticket>> {
-        let sent = self.sent().take();
+        let tickets = self.line().take_sent();
         self.sent_settled.notify_waiters();
-        sent.map_or_else(Vec::new, |sent| sent.tickets)
+        tickets
     }
 
     /// The segment that is not settled although some caller was told that its outcome is unknown, or although its PUT
     /// was given up.
     pub fn in_doubt(&self) -> Option<SegmentKey> {
         let open = self.memory().open_segment().map(|open| open.key.clone());
-        let sent = self.sent();
-        let sent = sent.as_ref()?;
-        let was_told = sent.tickets.iter().any(|ticket| ticket.is_done());
-        (was_told || open.as_ref() == Some(&sent.key)).then(|| sent.key.clone())
+        let line = self.line();
+        let (key, was_told) = line.sent()?;
+        (was_told || open.as_ref() == Some(key)).then(|| key.clone())
     }
 
     /// Refuses a batch where the state has no room for it.
@@ -391,6 +375,21 @@ impl Core {
     /// The object of a segment, for messages.
     pub fn object(&self, key: &SegmentKey) -> String {
         self.places.segment(key)
+    }
+}
+
+/// Ends its namespace where it is dropped before that has ended.
+pub struct EndsWith<'a> {
+    core: &'a Core,
+    task: &'static str,
+}
+
+impl Drop for EndsWith<'_> {
+    fn drop(&mut self) {
+        if !self.core.has_ended() {
+            tracing::error!(namespace = self.core.name, "{} has stopped; the namespace is closed", self.task);
+            self.core.replica.abandon(self.core);
+        }
     }
 }
 

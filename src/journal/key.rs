@@ -35,6 +35,10 @@ impl SegmentKey {
         &self.0
     }
 
+    pub fn shared(&self) -> Arc<str> {
+        self.0.clone()
+    }
+
     /// The UUID in the name, where it is spelled the way this library spells it.
     pub fn uuid(&self) -> Option<Uuid> {
         let inner = &self.0["segment-".len()..self.0.len() - ".json".len()];

@@ -8,8 +8,9 @@
 //!   is held, and how a LIST and a rollup become a state), [`settle`] (what became of a write), [`fold`] (what is
 //!   folded).
 //! - What carries them out: [`requests`] and [`listing`] (the store), [`tick`] (one sync), [`sync`] (when), [`commit`]
-//!   (writes), [`rewrite`] (rollups), [`helped`] (a write's way from its caller's thread), [`maintenance`] (folds, deletes), [`core`] (one open namespace), [`replica`] (all of them).
+//!   (writes), [`alarm`] (writes that are late), [`rewrite`] (rollups), [`helped`] (a write's way from its caller's thread), [`maintenance`] (folds, deletes), [`core`] (one open namespace), [`replica`] (all of them).
 
+mod alarm;
 mod clock;
 mod commit;
 mod core;
@@ -99,19 +100,19 @@ impl Handle {
     }
 }
 
-/// A batch that was accepted, and how to await it or give it up.
+/// A batch that was accepted, and how to await it or give it up. Cheap to clone.
+#[derive(Clone)]
 pub struct Write {
     core: Arc<Core>,
     ticket: Arc<Ticket>,
     number: u64,
-    deadline: Option<Reading>,
 }
 
 /// An acknowledged batch.
 #[derive(Clone, Debug)]
 pub struct Applied {
     /// The key of the segment that holds it: `segment-<uuid>.json`.
-    pub segment: String,
+    pub segment: Arc<str>,
 }
 
 /// What `close` leaves open.
@@ -218,20 +219,23 @@ impl Namespace {
         let mut line = core.line();
         // Looked at under the lock that a closing committer looks under.
         self.check_open()?;
-        let Some((number, ticket)) = line.push(batch.encoded, deadline, limits.waiting_bytes) else {
+        let Some(entered) = line.push(batch.encoded, deadline, limits.waiting_bytes) else {
             let message = format!("{} bytes wait to be sent already (limits.waiting_bytes is {})", line.bytes(), limits.waiting_bytes);
             return Err(Error::new(Status::Busy, message));
         };
-        let is_alone = line.len() == 1;
+        let is_alone = line.len() == 1 && !line.is_sending();
         drop(line);
-        core.line_changed.notify_one();
-        if let Some(step) = step
-            && is_alone
-            && !core.is_sending()
-        {
+        if entered.is_awaited {
+            core.line_changed.notify_one();
+        }
+        if let Some(step) = step.filter(|_| is_alone) {
             step.run_for_task();
         }
-        Ok(Write { core: core.clone(), ticket, number, deadline })
+        // Last: what is sent is on its way before another thread has to wake up.
+        if entered.is_due_first {
+            core.alarm_set.notify_one();
+        }
+        Ok(Write { core: core.clone(), ticket: entered.ticket, number: entered.number })
     }
 
     fn check_open(&self) -> Result<(), Error> {
@@ -274,27 +278,21 @@ impl Namespace {
 impl Write {
     /// Waits for the outcome. Dropping the future neither withdraws nor loses the batch.
     pub async fn outcome(&self) -> Result<Applied, Error> {
-        match until(&self.core.replica.requests.environment, self.deadline, self.ticket.outcome()).await {
-            Ok(result) => result,
-            Err(_) => self.give_up(Status::TimedOut, "the time is over"),
-        }
+        self.ticket.outcome().await
+    }
+
+    /// Has the outcome told to `listener`, once: now, where it is known already, or on whatever thread it becomes known. It must not wait, nor be
+    /// long.
+    pub fn listen(&self, listener: impl FnOnce(Result<Applied, Error>) + Send + 'static) {
+        self.ticket.listen(Box::new(listener));
     }
 
     /// Gives the wait up: a batch that was not yet sent is withdrawn (CANCELLED, outcome none), one that was ends now
     /// (CANCELLED, outcome unknown, naming the segment). Does nothing where the outcome is known already.
     pub fn cancel(&self) {
-        let _ = self.give_up(Status::Cancelled, "the call was cancelled");
-    }
-
-    fn give_up(&self, status: Status, why: &str) -> Result<Applied, Error> {
-        match self.ticket.give_up(status, why) {
-            GivenUp::Withdrawn(error) => {
-                self.core.line().remove(self.number);
-                self.core.line_changed.notify_one();
-                Err(error)
-            }
-            GivenUp::Unknown(error) => Err(error),
-            GivenUp::Done(result) => result,
+        if self.ticket.give_up(Status::Cancelled, "the call was cancelled") == GivenUp::Withdrawn {
+            self.core.line().remove(self.number);
+            self.core.line_changed.notify_one();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A replica: one store, opened once, and the namespaces that are open on it.
 
+use super::alarm;
 use super::commit;
 use super::core::Core;
 use super::helped::Helped;
@@ -106,6 +107,7 @@ impl Replica {
         namespaces.open.insert(name.to_owned(), Open { core: core.clone(), handles: 1 });
         let environment = &self.requests.environment;
         environment.spawn("sync", Box::pin(sync::run(core.clone())));
+        environment.spawn("alarm", Box::pin(alarm::run(core.clone())));
         let committer = Helped::new(Box::pin(commit::run(core.clone())));
         core.committer.get_or_init(|| Arc::downgrade(&committer));
         environment.spawn("commit", Box::pin(committer.run()));

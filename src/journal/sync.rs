@@ -27,19 +27,8 @@ const UNTIL_GIVEN: Duration = Duration::from_secs(1);
 /// Runs ticks until the namespace ends.
 pub async fn run(core: Arc<Core>) {
     // Without ticks a namespace is no use: where this task panics, the namespace ends, and who waits is told.
-    let _ending = Ending(&core);
+    let _ending = core.ends_with("the task that runs ticks");
     core.until_end(run_ticks(&core)).await;
-}
-
-struct Ending<'a>(&'a Core);
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        if !self.0.has_ended() {
-            tracing::error!(namespace = self.0.name, "the task that runs ticks has stopped; the namespace is closed");
-            self.0.replica.abandon(self.0);
-        }
-    }
 }
 
 async fn run_ticks(core: &Arc<Core>) {

@@ -5,7 +5,7 @@ use super::clients::ENDLESS;
 use crate::faults::{Counts, Weather};
 use crate::history::{ReplicaId, What};
 use crate::plan::Profile;
-use crate::world::{Process, SECOND};
+use crate::world::{Process, SECOND, Time};
 use opjournal::environment::Environment;
 use opjournal::{Error, Journal, Status};
 use serde_json::Value;
@@ -41,9 +41,11 @@ impl Fleet {
         // A write may be open for as long as it takes to be void, and another be waiting behind it.
         let interval = plan.sync_interval();
         let beyond = 2 * plan.character.skew + plan.character.visibility;
-        let patience = self.now() + 8 * plan.fold_age + 10 * interval + 120 * SECOND + beyond;
-        while self.now() < patience && (self.is_somebody_away() || self.is_something_unwritten() || !self.waited_for().is_empty()) {
-            outside.pause(SECOND / 4).await;
+        self.until_all_is_written(8 * plan.fold_age + 10 * interval + 120 * SECOND + beyond).await;
+        if self.is_something_unwritten() {
+            // The first write of all waits until the store is tested.
+            self.until_the_store_is_tested().await;
+            self.until_all_is_written(plan.fold_age + interval + beyond).await;
         }
         // A fold by a peer may have made away with what would tell.
         let late = self.waited_for();
@@ -89,7 +91,15 @@ impl Fleet {
         self.inner().is_done = true;
     }
 
-    /// Whoever folds as the first thing that it writes tests the store before. Where objects become visible late, that takes minutes.
+    /// Waits until everybody is back and nobody waits for anything, or until patience is over.
+    async fn until_all_is_written(&self, patience: Time) {
+        let end = self.now() + patience;
+        while self.now() < end && (self.is_somebody_away() || self.is_something_unwritten() || !self.waited_for().is_empty()) {
+            self.0.outside.pause(SECOND / 4).await;
+        }
+    }
+
+    /// Whoever writes or folds for the first time tests the store before. Where objects become visible late, that takes minutes.
     async fn until_the_store_is_tested(&self) {
         let character = &self.0.plan.character;
         let patience = self.now() + 600 * SECOND;

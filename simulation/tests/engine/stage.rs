@@ -202,7 +202,7 @@ impl Replica {
 
 pub async fn add(namespace: &Namespace, delta: i64) -> Result<String, Error> {
     let ops = format!(r#"{{"op":"IntAdd","Key":"n","Delta":{delta}}}"#);
-    namespace.submit(ops.as_bytes(), None)?.outcome().await.map(|applied| applied.segment)
+    namespace.submit(ops.as_bytes(), None)?.outcome().await.map(|applied| applied.segment.to_string())
 }
 
 /// An append of a value large enough that rollups are not read whole.

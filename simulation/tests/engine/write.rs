@@ -70,6 +70,34 @@ fn flush_waits_for_a_write_that_was_given_up_while_it_is_still_tried() {
 }
 
 #[test]
+fn each_write_ends_at_its_own_deadline() {
+    play(Character::plain(), |stage| async move {
+        let a = stage.replica("a", Settings::default()).await;
+        let on_a = a.open(NS).await;
+        add(&on_a, 1).await.expect("applied");
+        stage.bucket.cut_off(a.process.id(), true);
+        let begun = stage.world.now();
+        let ended = Arc::new(Mutex::new(Vec::new()));
+        // The first is sent, the others wait behind it. The later ones are due earlier, and two of them are due nearly at once.
+        for deadline in [7000, 5000, 3002, 3000, 6000].map(|millis| a.process.after(millis * (SECOND / 1000))) {
+            let write = on_a.submit(br#"{"op":"IntAdd","Key":"n","Delta":100}"#, Some(deadline)).expect("accepted");
+            let (ended, world) = (ended.clone(), stage.world.clone());
+            write.listen(move |result| {
+                let error = result.expect_err("nothing comes through");
+                ended.lock().expect("no panic").push(((world.now() - begun) / (SECOND / 1000), error.status, error.outcome));
+            });
+            stage.world.sleep_until(stage.world.now() + SECOND / 1000).await;
+        }
+        stage.pause(8).await;
+        let ended = ended.lock().expect("no panic").clone();
+        let late = |millis, outcome| (millis, Status::TimedOut, outcome);
+        let rest = [late(3000, Outcome::None), late(3005, Outcome::None), late(5000, Outcome::None), late(6000, Outcome::None)];
+        assert_eq!(ended[..4], rest);
+        assert_eq!(ended[4..], [late(7000, Outcome::Unknown)]);
+    });
+}
+
+#[test]
 fn what_waits_is_bounded_and_can_be_withdrawn() {
     play(Character::plain(), |stage| async move {
         // Room for five batches of 35 bytes, each of which counts 256 bytes beside its ops.
