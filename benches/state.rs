@@ -2,6 +2,8 @@
 //!
 //! The big map has 1,000,000 entries with keys `object/%08d` and values of 46 bytes, 71 MB of text.
 
+mod sample;
+
 use bytes::Bytes;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{AllocProfiler, Bencher};
@@ -9,7 +11,7 @@ use opjournal::config::Limits;
 use opjournal::ops::{Op, read_segment, submit};
 use opjournal::query::{QueryContext, answer};
 use opjournal::state::State;
-use std::fmt::Write;
+use sample::{list, map, map_set, names, ops, read, scattered, segment_body};
 use std::hint::black_box;
 use std::sync::LazyLock;
 
@@ -24,29 +26,16 @@ fn main() {
 
 /// A state with one map of this many entries.
 fn map_text(entries: usize) -> Bytes {
-    let mut text = String::with_capacity(entries * 72 + 16);
-    text.push_str("{\"m\":{");
-    for number in 0..entries {
-        let separator = if number == 0 { "" } else { "," };
-        let _ = write!(text, "{separator}\"\\\"object/{number:08}\\\"\":\"{number:046}\"");
-    }
-    text.push_str("}}");
-    Bytes::from(text)
+    Bytes::from(format!("{{\"m\":{}}}", map(entries)))
 }
 
 /// A state with this many names, each an integer.
-fn names_text(names: usize) -> Bytes {
-    let names: Vec<String> = (0..names).map(|number| format!("\"name/{number:08}\":{number}")).collect();
-    Bytes::from(format!("{{{}}}", names.join(",")))
+fn names_text(count: usize) -> Bytes {
+    Bytes::from(format!("{{{}}}", names(count)))
 }
 
 fn list_text(elements: usize) -> Bytes {
-    let elements: Vec<String> = (0..elements).map(|number| format!("\"{number:046}\"")).collect();
-    Bytes::from(format!("{{\"l\":[{}]}}", elements.join(",")))
-}
-
-fn read(text: Bytes) -> State {
-    State::read(text, 128).expect("a state")
+    Bytes::from(format!("{{\"l\":{}}}", list(elements)))
 }
 
 static MAP: LazyLock<State> = LazyLock::new(|| read(map_text(MILLION)));
@@ -59,24 +48,6 @@ static CHANGED: LazyLock<State> = LazyLock::new(|| {
     state.apply(&map_sets(10_000, MILLION));
     state
 });
-
-/// Numbers below `below` in an order that no cache foresees.
-fn scattered(below: usize) -> impl Iterator<Item = usize> {
-    let mut number = 1u64;
-    std::iter::repeat_with(move || {
-        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((number >> 33) as usize) % below
-    })
-}
-
-fn ops(texts: &[String]) -> Vec<Op> {
-    let body = format!("{{\"ops\":[{}]}}", texts.join(","));
-    read_segment(body.as_bytes(), &Limits::default()).expect("readable").ops
-}
-
-fn map_set(number: usize) -> String {
-    format!(r#"{{"op":"MapSet","Key":"m","MapKey":"object/{number:08}","Value":"changed {number:038}"}}"#)
-}
 
 fn map_sets(count: usize, below: usize) -> Vec<Op> {
     ops(&scattered(below).take(count).map(map_set).collect::<Vec<_>>())
@@ -316,7 +287,7 @@ mod segment {
 
     #[divan::bench]
     fn read_1000(bencher: Bencher) {
-        let body = format!("{{\"ops\":[{}]}}", (0..1000).map(map_set).collect::<Vec<_>>().join(","));
+        let body = segment_body(&(0..1000).map(map_set).collect::<Vec<_>>());
         bencher.counter(ItemsCount::new(1000usize)).bench_local(|| read_segment(body.as_bytes(), &Limits::default()));
     }
 }
