@@ -8,6 +8,7 @@
 # make sim          SEEDS=1000000: whole fleets under simulated faults (docs/simulation.md)
 # make mutants      whether the simulation notices every defence of the journal that is taken away
 # make bench        the figures of docs/performance.md, as ratios in one run
+# make instructions the instructions of the inner paths, held to those of benches/instructions/baseline.json (docs/performance.md)
 # make sanitize     the C tests under sanitizers and valgrind; make miri, make hostile CALLS=1000000: see mk/sanitize.mk
 # make fuzz         the fuzz targets, a minute each; mk/fuzz.mk says what else can be asked for
 # make header       writes include/opjournal.h anew from src/ffi
@@ -25,6 +26,7 @@ include mk/soak.mk
 include mk/simulation.mk
 include mk/mutants.mk
 -include mk/bench.mk
+include mk/instructions.mk
 include mk/fuzz.mk
 include mk/sanitize.mk
 

@@ -33,6 +33,7 @@ SUITES = [
     ("rustdoc", "cargo doc --locked --no-deps --document-private-items", ROOT, {"RUSTDOCFLAGS": "-D warnings -A rustdoc::private_intra_doc_links"}),
     ("library", "make lib pkgconfig", ROOT, {}),
     ("c-abi", "make test-c", ROOT, {}),
+    ("instructions", "make instructions", ROOT, {}),
     ("sanitize", "make sanitize-quick", ROOT, {}),
     ("miri", "make miri-quick", ROOT, {}),
     ("c-bindings", "make test-bindings-c", ROOT, {}),
