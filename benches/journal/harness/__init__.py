@@ -1,0 +1,1 @@
+"""What `make bench` measures with: the processes, the table, and where both are put."""

@@ -1,0 +1,57 @@
+"""Processes that answer each line with a line."""
+
+import json
+import subprocess
+
+
+class Child:
+    """A process that answers each line with a line."""
+
+    def __init__(self, *command):
+        self.command = [str(one) for one in command]
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.command[0]} ended with status {self.process.wait()}")
+        return line
+
+    def ask(self, question):
+        self.process.stdin.write(question + "\n")
+        self.process.stdin.flush()
+        return self.answer()
+
+    def do(self, *words):
+        return json.loads(self.ask(" ".join(str(word) for word in words)))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *failure):
+        if failure[0]:
+            self.process.kill()
+        self.process.stdin.close()
+        self.process.stdout.close()
+        status = self.process.wait()
+        if status and not failure[0]:
+            raise RuntimeError(f"{self.command[0]} ended with status {status}")
+
+
+class Worker(Child):
+    """A child that says when it is ready."""
+
+    def __init__(self, *command):
+        super().__init__(*command)
+        self.answer()
+
+
+class Replica(Worker):
+    """benches/journal/replica.c, and benches/go, which understands some of the same commands."""
+
+    def requests(self):
+        return self.do("stats")["requests"]
+
+    def namespace(self, name):
+        """The figures of a namespace."""
+        return self.do("stats")["namespaces"][name]
