@@ -14,12 +14,16 @@ bench: bench-programs
 bench-record: BENCH_FLAGS += --record
 bench-record: bench
 
-bench-programs: $(BENCH_BUILD)/replica bench-store bench-peers bench-go
+bench-programs: $(BENCH_BUILD)/replica $(BENCH_BUILD)/replica-counting bench-store bench-peers bench-go
 
 # The library as it is installed, whatever was built last: `lib` builds the profile that it is told, by default the release.
-$(BENCH_BUILD)/replica: benches/journal/replica.c include/opjournal.h lib
+$(BENCH_BUILD)/replica $(BENCH_BUILD)/replica-counting: $(addprefix benches/journal/,replica.c reads.c replica.h) include/opjournal.h lib
 	@mkdir -p $(@D)
-	$(CC) $(C_STANDARD) $(C_WARNINGS) $(CFLAGS) -Iinclude $< -L$(BUILD)/lib -Wl,-rpath,$(abspath $(BUILD)/lib) -lopjournal -o $@
+	$(CC) $(C_STANDARD) $(C_WARNINGS) $(CFLAGS) -pthread -Iinclude $(filter %.c,$^) -L$(BUILD)/lib -Wl,-rpath,$(abspath $(BUILD)/lib) \
+	    -lopjournal -o $@
+
+# The same, and counts what is asked of the allocator.
+$(BENCH_BUILD)/replica-counting: benches/journal/allocations.c
 
 # The client of the bare PUTs is built just as the library is, so that the two can be compared.
 bench-store:

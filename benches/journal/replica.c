@@ -7,28 +7,35 @@
  *     open NAMESPACE                       opens a namespace, once: {"wall","cpu"}
  *     opens PREFIX COUNT                   opens the namespaces PREFIX0, PREFIX1, ..., and says nothing about them: {"wall","cpu"}
  *     idle MS                              does nothing for MS milliseconds, while the library goes on: {"wall","cpu"}
- *     memory                               {"resident","peak"}
+ *     memory                               {"resident","peak","allocated"}; the last is 0 in a program without allocations.c
  *     get NAMESPACE ENTRIES COUNT STRIDE   COUNT MapGets; STRIDE 1: at random, 0: always the same key. {"wall","cpu"} of one call
- *     apply NAMESPACE ENTRIES COUNT OPS    COUNT batches of OPS ops, one after the other: {"walls":[...]}
+ *     query NAMESPACE COUNT QUERY          COUNT times the same query, spelled without spaces: {"wall","cpu"} of one
+ *     readers NAMESPACE ENTRIES N MS STRIDE
+ *                                          N threads with MapGets for MS milliseconds: how many they make a second together; the
+ *                                          median, the 99.9th percentile and the longest of single calls; how often a reader had
+ *                                          to wait: {"rate","median","p999","most","waits"}
+ *     apply NAMESPACE ENTRIES COUNT OPS    COUNT batches of OPS ops, one after the other: {"walls":[...],"cpus":[...]}
+ *     append NAMESPACE COUNT OPS           the same with appends to a list
  *     flush NAMESPACE COUNT                COUNT Flushes, one after the other: {"walls":[...],"cpus":[...]}
  *     flushes NAMESPACE COUNT              COUNT Flushes at once: {"wall"}
  *     callers NAMESPACE ENTRIES N MS       N callers, each with one op at a time, for MS milliseconds: {"ops","wall","cpu"}
  *     stats                                the answer of opjournal_stats
  *
- * Ops are MapSets of entries that are drawn at random. Any failure ends the process with a message and status 1.
+ * Ops are MapSets of entries that are drawn at random, or ListAppends, on the name "objects". Any failure ends the process
+ * with a message and status 1.
  */
-#include "opjournal.h"
+#include "replica.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define MAP "objects"
 #define MOST_NAMESPACES 8
 #define MOST_CALLERS 1024
-/* One MapSet as text takes less. */
+/* One op as text takes less. */
 #define OP_BYTES 160
 /* What the library still does after a call returned is counted as well, if it is done within this time. */
 #define AFTERMATH_MS 20
@@ -40,14 +47,15 @@ static struct {
 } namespaces[MOST_NAMESPACES];
 static int namespace_count;
 static opjournal_buffer answer;
+static uint64_t random_state;
 
-static void fail(const char *what)
+void fail(const char *what)
 {
     fprintf(stderr, "replica: %s\n", what);
     exit(1);
 }
 
-static void check(opjournal_status status, const char *what, const opjournal_buffer *result)
+void check(opjournal_status status, const char *what, const opjournal_buffer *result)
 {
     if (status != OPJOURNAL_OK) {
         fprintf(stderr, "replica: %s: %s %s\n", what, opjournal_status_name(status), result->data ? result->data : "");
@@ -62,7 +70,7 @@ static int64_t now(clockid_t clock)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-static int64_t wall(void)
+int64_t wall(void)
 {
     return now(CLOCK_MONOTONIC);
 }
@@ -72,6 +80,11 @@ static int64_t cpu(void)
     return now(CLOCK_PROCESS_CPUTIME_ID);
 }
 
+int64_t thread_cpu(void)
+{
+    return now(CLOCK_THREAD_CPUTIME_ID);
+}
+
 static void rest(int64_t ms)
 {
     struct timespec time = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
@@ -79,12 +92,9 @@ static void rest(int64_t ms)
 }
 
 /* SplitMix64. */
-static uint64_t draw(void)
+uint64_t draw(uint64_t *state)
 {
-    static uint64_t state;
-    if (state == 0)
-        state = (uint64_t)wall();
-    uint64_t mixed = state += 0x9e3779b97f4a7c15u;
+    uint64_t mixed = *state += 0x9e3779b97f4a7c15u;
     mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9u;
     mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebu;
     return mixed ^ (mixed >> 31);
@@ -148,47 +158,57 @@ static int64_t kilobytes(const char *path, const char *label)
     return (int64_t)found * 1024;
 }
 
+/* Stands in where allocations.c is not linked. */
+__attribute__((weak)) uint64_t allocated(void)
+{
+    return 0;
+}
+
 static void memory(void)
 {
-    printf("{\"resident\":%" PRId64 ",\"peak\":%" PRId64 "}\n", kilobytes("/proc/self/smaps_rollup", "Rss:"),
-           kilobytes("/proc/self/status", "VmHWM:"));
+    printf("{\"resident\":%" PRId64 ",\"peak\":%" PRId64 ",\"allocated\":%" PRIu64 "}\n", kilobytes("/proc/self/smaps_rollup", "Rss:"),
+           kilobytes("/proc/self/status", "VmHWM:"), allocated());
 }
 
-static void get(opjournal_namespace ns, uint64_t entries, int64_t count, int64_t stride)
+/* 46 bytes, and nothing that repeats. */
+static size_t write_value(char *out)
 {
-    char query[] = "{\"op\":\"MapGet\",\"Key\":\"" MAP "\",\"MapKey\":\"object/00000000\"}";
-    char *end = strrchr(query, '"');
-    static const char found[] = "{\"found\":true,";
-    int64_t begun = wall(), worked = now(CLOCK_THREAD_CPUTIME_ID);
-    for (int64_t index = 0; index < count; index++) {
-        uint64_t number = stride ? draw() % entries : entries / 2;
-        /* The digits at their places: snprintf would take longer than the query. */
-        for (char *digit = end - 1; digit > end - 9; digit--, number /= 10)
-            *digit = (char)('0' + number % 10);
-        opjournal_status status = opjournal_query(ns, query, sizeof query - 1, &answer);
-        if (status != OPJOURNAL_OK || memcmp(answer.data, found, sizeof found - 1) != 0) {
-            check(status, "opjournal_query", &answer);
-            fail("an entry is not there");
-        }
-    }
-    worked = now(CLOCK_THREAD_CPUTIME_ID) - worked;
-    printf("{\"wall\":%.1f,\"cpu\":%.1f}\n", (double)(wall() - begun) / (double)count, (double)worked / (double)count);
+    return (size_t)sprintf(out, "\"%016" PRIx64 "%016" PRIx64 "%014" PRIx64 "\"", draw(&random_state), draw(&random_state),
+                           draw(&random_state) >> 8);
 }
 
+/* Writes a MapSet of a drawn entry, or where there are no entries a ListAppend. */
 static size_t write_op(char *out, uint64_t entries)
 {
-    return (size_t)snprintf(out, OP_BYTES,
-                            "{\"op\":\"MapSet\",\"Key\":\"" MAP "\",\"MapKey\":\"object/%08" PRIu64 "\",\"Value\":\"%016" PRIx64 "%016" PRIx64
-                            "%014" PRIx64 "\"}",
-                            draw() % entries, draw(), draw(), draw() >> 8);
+    size_t len;
+    if (entries > 0)
+        len = (size_t)sprintf(out, "{\"op\":\"MapSet\",\"Key\":\"" MAP "\",\"MapKey\":\"object/%08" PRIu64 "\",\"Value\":",
+                              draw(&random_state) % entries);
+    else
+        len = (size_t)sprintf(out, "{\"op\":\"ListAppend\",\"Key\":\"" MAP "\",\"Value\":");
+    len += write_value(out + len);
+    out[len++] = '}';
+    return len;
+}
+
+/* The answer of what was done several times: how long each took. */
+static void print_each(const int64_t *walls, const int64_t *cpus, int64_t count)
+{
+    printf("{\"walls\":[");
+    for (int64_t index = 0; index < count; index++)
+        printf("%s%" PRId64, index ? "," : "", walls[index]);
+    printf("],\"cpus\":[");
+    for (int64_t index = 0; index < count; index++)
+        printf("%s%" PRId64, index ? "," : "", cpus[index]);
+    printf("]}\n");
 }
 
 static void apply(opjournal_namespace ns, uint64_t entries, int64_t count, int64_t ops)
 {
     char *batch = malloc((size_t)ops * OP_BYTES + 2);
-    if (!batch)
+    int64_t *walls = malloc(2 * (size_t)count * sizeof *walls), *cpus = walls + count;
+    if (!batch || !walls)
         fail("no memory");
-    printf("{\"walls\":[");
     for (int64_t index = 0; index < count; index++) {
         size_t len = 0;
         for (int64_t op = 0; op < ops; op++) {
@@ -196,14 +216,15 @@ static void apply(opjournal_namespace ns, uint64_t entries, int64_t count, int64
             len += write_op(batch + len, entries);
         }
         batch[len++] = ']';
-        int64_t begun = wall();
+        int64_t begun = wall(), worked = cpu();
         opjournal_status status = opjournal_apply(ns, batch, len, OPJOURNAL_TIMEOUT_DEFAULT, &answer);
-        int64_t took = wall() - begun;
+        walls[index] = wall() - begun;
+        cpus[index] = cpu() - worked;
         check(status, "opjournal_apply", &answer);
-        printf("%s%" PRId64, index ? "," : "", took);
     }
-    printf("]}\n");
+    print_each(walls, cpus, count);
     free(batch);
+    free(walls);
 }
 
 static void flush(opjournal_namespace ns, int64_t count)
@@ -219,13 +240,7 @@ static void flush(opjournal_namespace ns, int64_t count)
         rest(AFTERMATH_MS);
         cpus[index] = cpu() - worked;
     }
-    printf("{\"walls\":[");
-    for (int64_t index = 0; index < count; index++)
-        printf("%s%" PRId64, index ? "," : "", walls[index]);
-    printf("],\"cpus\":[");
-    for (int64_t index = 0; index < count; index++)
-        printf("%s%" PRId64, index ? "," : "", cpus[index]);
-    printf("]}\n");
+    print_each(walls, cpus, count);
     free(walls);
 }
 
@@ -287,39 +302,55 @@ static void callers(opjournal_namespace ns, uint64_t entries, int64_t count, int
     printf("{\"ops\":%" PRId64 ",\"wall\":%" PRId64 ",\"cpu\":%" PRId64 "}\n", acknowledged, took, work);
 }
 
+/* Does what a line says; whether it is a command. */
+static bool obey(const char *line)
+{
+    char command[16], name[64], text[160];
+    int64_t a = 0, b = 0, c = 0, d = 0;
+    int words = sscanf(line, "%15s %63s %" SCNd64 " %" SCNd64 " %" SCNd64 " %" SCNd64, command, name, &a, &b, &c, &d);
+    if (words == 2 && strcmp(command, "open") == 0)
+        open_namespace(name);
+    else if (words == 3 && strcmp(command, "opens") == 0 && a > 0)
+        open_many(name, a);
+    else if (words == 2 && strcmp(command, "idle") == 0 && atoll(name) > 0)
+        idle(atoll(name));
+    else if (words == 1 && strcmp(command, "memory") == 0)
+        memory();
+    else if (words == 5 && strcmp(command, "get") == 0 && a > 0 && b > 0)
+        get(find(name), (uint64_t)a, b, c);
+    else if (strcmp(command, "query") == 0 && a > 0 && sscanf(line, "%*s %*s %*s %159s", text) == 1)
+        query(find(name), a, text);
+    else if (words == 6 && strcmp(command, "readers") == 0 && a > 0 && b > 0 && c > 0)
+        readers(find(name), (uint64_t)a, b, c, d);
+    else if (words == 5 && strcmp(command, "apply") == 0 && a > 0 && b > 0 && c > 0)
+        apply(find(name), (uint64_t)a, b, c);
+    else if (words == 4 && strcmp(command, "append") == 0 && a > 0 && b > 0)
+        apply(find(name), 0, a, b);
+    else if (words == 3 && strcmp(command, "flush") == 0 && a > 0)
+        flush(find(name), a);
+    else if (words == 3 && strcmp(command, "flushes") == 0 && a > 0)
+        flush_at_once(find(name), a);
+    else if (words == 5 && strcmp(command, "callers") == 0 && a > 0 && b > 0)
+        callers(find(name), (uint64_t)a, b, c);
+    else if (words == 1 && strcmp(command, "stats") == 0) {
+        check(opjournal_stats(journal, &answer), "opjournal_stats", &answer);
+        printf("%s\n", answer.data);
+    } else
+        return false;
+    return true;
+}
+
 int main(int argc, char **argv)
 {
-    char line[256], command[16], name[64];
+    char line[256];
     if (argc != 2)
         fail("usage: replica CONFIG");
+    random_state = (uint64_t)wall();
     check(opjournal_open(argv[1], strlen(argv[1]), &journal, &answer), "opjournal_open", &answer);
     printf("{}\n");
     fflush(stdout);
     while (fgets(line, sizeof line, stdin)) {
-        int64_t a = 0, b = 0, c = 0;
-        int words = sscanf(line, "%15s %63s %" SCNd64 " %" SCNd64 " %" SCNd64, command, name, &a, &b, &c);
-        if (words == 2 && strcmp(command, "open") == 0)
-            open_namespace(name);
-        else if (words == 3 && strcmp(command, "opens") == 0 && a > 0)
-            open_many(name, a);
-        else if (words == 2 && strcmp(command, "idle") == 0 && atoll(name) > 0)
-            idle(atoll(name));
-        else if (words == 1 && strcmp(command, "memory") == 0)
-            memory();
-        else if (words == 5 && strcmp(command, "get") == 0 && a > 0 && b > 0)
-            get(find(name), (uint64_t)a, b, c);
-        else if (words == 5 && strcmp(command, "apply") == 0 && a > 0 && b > 0 && c > 0)
-            apply(find(name), (uint64_t)a, b, c);
-        else if (words == 3 && strcmp(command, "flush") == 0 && a > 0)
-            flush(find(name), a);
-        else if (words == 3 && strcmp(command, "flushes") == 0 && a > 0)
-            flush_at_once(find(name), a);
-        else if (words == 5 && strcmp(command, "callers") == 0 && a > 0 && b > 0)
-            callers(find(name), (uint64_t)a, b, c);
-        else if (words == 1 && strcmp(command, "stats") == 0) {
-            check(opjournal_stats(journal, &answer), "opjournal_stats", &answer);
-            printf("%s\n", answer.data);
-        } else
+        if (!obey(line))
             fail("an unknown command");
         fflush(stdout);
     }
