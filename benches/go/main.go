@@ -4,6 +4,7 @@
 //	bench CONFIG                         opens a journal, and answers {}
 //
 //	open NAMESPACE                       opens a namespace, once: {}
+//	stats                                the answer of Journal.Stats
 //	get NAMESPACE ENTRIES COUNT STRIDE   COUNT reads through a typed view; STRIDE 1: at random, 0: always the same key. Of one:
 //	                                     {"wall","allocations"}
 //	map ENTRIES COUNT STRIDE             the same of a Go map of JSON values behind a mutex
@@ -75,7 +76,10 @@ func run() error {
 	return lines.Err()
 }
 
-func (b *bench) do(words []string) (map[string]float64, error) {
+func (b *bench) do(words []string) (any, error) {
+	if len(words) == 1 && words[0] == "stats" {
+		return b.journal.Stats()
+	}
 	if len(words) < 2 {
 		return nil, errors.New("an unknown command")
 	}

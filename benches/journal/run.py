@@ -11,32 +11,28 @@ Ends with 0 where everything could be measured, also where something is over its
 import argparse
 import contextlib
 import datetime
-import json
 import os
 import platform
 import shutil
 import tempfile
 import time
 
-from figures import go, namespaces, peers, starts, ticks, writes
+from figures import folds, go, library, lists, namespaces, peers, starts, ticks, writes
 from harness import document
-from harness.bench import MAP, Bench, phase, tell
-
-
-def fill(bench):
-    phase(f"writing rollups of {bench.entries:,} and {bench.more:,} entries")
-    for config, namespace, entries in [(bench.file, "base", bench.entries), (bench.file, "more", bench.more), (bench.s3, "base", bench.entries)]:
-        size = bench.put("rollup", json.dumps(config), namespace, MAP, str(entries))
-        tell(f"  {config['store'].split(':')[0]}: {namespace}, {int(size) / 1e6:,.0f} MB")
+from harness.bench import Bench
 
 
 def measure(bench):
-    fill(bench)
+    bench.fill()
+    library.size(bench)
     starts.cold_starts(bench)
     peers.sqlite(bench)
     peers.redis_server(bench)
     ticks.on_directory(bench)
     ticks.on_s3(bench)
+    folds.alone(bench)
+    folds.readers_meanwhile(bench)
+    lists.measure(bench)
     writes.on_s3(bench)
     namespaces.quiet(bench)
     go.gets(bench)
@@ -53,7 +49,8 @@ def machine():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--programs", default=os.path.join(document.ROOT, "build", "bench"), help="where `replica` and `store` are")
+    parser.add_argument("--programs", default=os.path.join(document.ROOT, "build", "bench"), help="where `replica` and the others are")
+    parser.add_argument("--library", default=os.path.join(document.ROOT, "build", "lib", "libopjournal.so"), help="the shared library")
     parser.add_argument("--entries", type=int, default=1_000_000, help="entries of the map")
     parser.add_argument("--effort", type=float, default=1.0, help="how much is measured; below 1 the figures are rough")
     parser.add_argument("--record", action="store_true", help="put the table into docs/performance.md")
@@ -61,17 +58,18 @@ def main():
     begun, load = time.monotonic(), os.getloadavg()
     directory = tempfile.mkdtemp(prefix="opjournal-bench-")
     try:
-        bench = Bench(options.programs, options.entries, directory, options.effort)
+        bench = Bench(options.programs, options.library, options.entries, directory, options.effort)
         measure(bench)
     finally:
         shutil.rmtree(directory)
     table = bench.table.text()
     took = f"{time.monotonic() - begun:.0f} s, load {load[0]:.1f} before and {os.getloadavg()[0]:.1f} after"
-    print(f"\n{machine()}, {datetime.date.today()}, {options.entries:,} entries, {took}\n\n{table}")
+    where = f"{machine()}, {datetime.date.today()}, {options.entries:,} entries, {took}"
+    print(f"\n{where}\n\n{table}")
     over = bench.table.over()
     print(f"{over} over the bar" if over else "all within their bars")
     if options.record:
-        document.record(table)
+        document.record(f"{where}\n\n{table}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The same through the Go package."""
 
-from harness.bench import CALLERS, MICROSECOND, SECOND, median, phase
+import json
+
+from harness.bench import CALLERS, MICROSECOND, MILLISECOND, SECOND, median, phase
 
 MANY_CALLERS = 4096
 WAITING = 10_000
@@ -18,16 +20,33 @@ def gets(bench):
     bench.table.at_most("Go: Get of a typed view, hot", own_get, " ns", 600)
     # What the measuring itself allocates, a few times in all, is not the Get's.
     bench.table.at_most("Go: allocations of a Get", round(median([one["allocations"] for one in own]), 2), "", 1)
-    bench.table.told("Go: a Get, to one of a map of JSON behind a mutex", own_get / peer_get, " x")
+    bench.table.told("Go: a map of JSON behind a mutex, hot", peer_get, " ns")
+    bench.table.told("Go: Get of a typed view, to that", own_get / peer_get, " x")
 
 
 def writes(bench):
     with bench.go_replica(bench.s3) as replica:
         replica.do("open", "go")
         for callers in (CALLERS, MANY_CALLERS):
-            done = [replica.do("callers", "go", bench.entries, callers, int(2500 * min(1, bench.effort))) for _ in range(bench.rounds(3))]
-            bench.table.told(f"Go, {callers:,} callers: ops a second", median([one["ops"] / one["wall"] * SECOND for one in done]), "")
-            bench.table.told(f"Go, {callers:,} callers: CPU of an op", median([one["cpu"] / one["ops"] for one in done]) / MICROSECOND, " us")
+            phase(f"{callers:,} callers in Go, S3")
+            # The first ones prove the store, and tell how large a body with an op of each caller is.
+            replica.do("callers", "go", bench.entries, callers, 100)
+            before = replica.requests()["bytes_written"]
+            first = replica.do("callers", "go", bench.entries, callers, 500)
+            size = round((replica.requests()["bytes_written"] - before) / first["ops"] * callers)
+            rates, work, puts = [], [], []
+            with bench.requests("puts", json.dumps(bench.s3), f"bare-{callers}", size) as bare:
+                bare.ask(5)
+                for _ in range(bench.rounds(3)):
+                    done = replica.do("callers", "go", bench.entries, callers, int(2500 * min(1, bench.effort)))
+                    rates.append(done["ops"] / done["wall"] * SECOND)
+                    work.append(done["cpu"] / done["ops"])
+                    puts += [int(one) for one in bare.ask(20).split()]
+            put = median(puts)
+            name = f"Go, {callers:,} callers"
+            bench.table.at_least(f"{name}: ops a second", median(rates), "", 0.5 * callers / put * SECOND)
+            bench.table.told(f"a bare PUT of {size / 1000:,.0f} KB, an op of each of them", put / MILLISECOND, " ms")
+            bench.table.at_most(f"{name}: CPU of an op", median(work) / MICROSECOND, " us", 4)
 
 
 def waiting(bench):

@@ -38,6 +38,6 @@ def beside(bench, replica, peer, name, bar):
         puts += peer.do("put", 10)["walls"]
     # The first round brings what is read into the caches of the machine.
     bench.table.at_most(f"MapGet, random, to a get of {name}", median(gets[1:]) / median(others[1:]), " x", bar)
-    bench.table.told(f"{name}: a get", median(others[1:]) / MICROSECOND, " us")
+    bench.table.told(f"{name}: a get", median(others[1:]), " ns")
     bench.table.told(f"a durable write alone, directory, to {name}", median(writes) / median(puts), " x")
     bench.table.told(f"{name}: a durable write", median(puts) / MICROSECOND, " us")

@@ -34,7 +34,7 @@ def alone(bench, writer):
                 else:
                     took[kind] += [int(one) for one in programs[kind].ask("1").split()]
     write, put, single = (median(took[kind]) for kind in took)
-    bench.table.at_most("a write alone, to a bare PUT", write / put, " x", 1.1)
+    bench.table.at_most("a write alone, to a bare PUT", write / put, " x", 1.05)
     bench.table.told("the same, to one by a single thread", write / single, " x")
     bench.table.told("a bare PUT", put / MILLISECOND, " ms")
 

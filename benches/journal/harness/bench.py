@@ -9,7 +9,7 @@ import sys
 from harness.children import Child, Replica, Worker
 from harness.table import Table
 
-MAP = "objects"
+NAME = "objects"
 CALLERS = 256
 OPS = 1000
 
@@ -32,12 +32,15 @@ def tell(text):
 
 
 class Bench:
-    def __init__(self, programs, entries, directory, effort):
+    def __init__(self, programs, library, entries, directory, effort):
         self.programs = programs
+        self.library = library
         self.entries = entries
         self.more = 5 * entries
         self.effort = effort
         self.table = Table()
+        # Of the namespace "base".
+        self.rollup_bytes = 0
         self.file = {"store": f"file://{directory}", **QUIET}
         self.s3 = {
             "store": f"s3://{os.environ['OPJOURNAL_TEST_BUCKET']}/bench",
@@ -46,14 +49,14 @@ class Bench:
             **QUIET,
         }
 
-    def rounds(self, count):
-        return max(2, round(count * self.effort))
+    def rounds(self, count, least=2):
+        return max(least, round(count * self.effort))
 
     def program(self, name):
         return os.path.join(self.programs, name)
 
-    def replica(self, config):
-        return Replica(self.program("replica"), json.dumps(config))
+    def replica(self, config, program="replica"):
+        return Replica(self.program(program), json.dumps(config))
 
     def go_replica(self, config):
         return Replica(self.program("go"), json.dumps(config))
@@ -69,3 +72,19 @@ class Bench:
     def put(self, *arguments):
         """Puts rollups into the store; what it prints."""
         return subprocess.run([self.program("store"), *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    def fill(self):
+        phase(f"writing rollups of {self.entries:,} and {self.more:,} entries")
+        for config, shape, namespace, entries in [
+            (self.file, "map", "base", self.entries),
+            (self.file, "map", "more", self.more),
+            (self.file, "map", "folds", self.entries),
+            (self.file, "list", "list", self.entries),
+            (self.file, "list", "short-list", self.entries // 100),
+            (self.s3, "map", "base", self.entries),
+            (self.s3, "map", "folds", self.entries),
+        ]:
+            size = int(self.put("rollup", json.dumps(config), namespace, shape, NAME, str(entries)))
+            tell(f"  {config['store'].split(':')[0]}: {namespace}, {size / 1e6:,.1f} MB")
+            if namespace == "base":
+                self.rollup_bytes = size

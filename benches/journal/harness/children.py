@@ -17,13 +17,22 @@ class Child:
             raise RuntimeError(f"{self.command[0]} ended with status {self.process.wait()}")
         return line
 
-    def ask(self, question):
-        self.process.stdin.write(question + "\n")
+    def begin(self, *words):
+        """Asks for what is answered later."""
+        self.process.stdin.write(" ".join(str(word) for word in words) + "\n")
         self.process.stdin.flush()
+
+    def received(self):
+        """What is answered to what was begun."""
+        return json.loads(self.answer())
+
+    def ask(self, *words):
+        self.begin(*words)
         return self.answer()
 
     def do(self, *words):
-        return json.loads(self.ask(" ".join(str(word) for word in words)))
+        self.begin(*words)
+        return self.received()
 
     def __enter__(self):
         return self

@@ -4,14 +4,14 @@ import os
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 DOCUMENT = os.path.join(ROOT, "docs", "performance.md")
-TABLE_BEGINS = "<!-- The table of `make bench-record`: begin -->\n"
-TABLE_ENDS = "<!-- end -->\n"
+FIGURES_BEGIN = "<!-- The figures of `make bench-record`: begin -->\n"
+FIGURES_END = "<!-- end -->\n"
 
 
-def record(text):
-    """Puts the table into the document."""
+def record(figures):
+    """Puts the figures into the document, with the machine and the date."""
     with open(DOCUMENT) as file:
-        before, rest = file.read().split(TABLE_BEGINS)
-        after = rest.split(TABLE_ENDS)[1]
+        before, rest = file.read().split(FIGURES_BEGIN)
+        after = rest.split(FIGURES_END)[1]
     with open(DOCUMENT, "w") as file:
-        file.write(f"{before}{TABLE_BEGINS}{text}{TABLE_ENDS}{after}")
+        file.write(f"{before}{FIGURES_BEGIN}{figures}{FIGURES_END}{after}")

@@ -2,26 +2,29 @@
 //! that a journal uses.
 //!
 //! ```text
-//! opjournal-bench rollup CONFIG NAMESPACE MAP ENTRIES   puts a rollup with one map
-//! opjournal-bench rollups CONFIG PREFIX COUNT           puts a rollup with an entry for each of the namespaces PREFIX0, PREFIX1, ...
-//! opjournal-bench puts CONFIG PREFIX BYTES              for each line N on standard input: N PUTs, one after the other,
-//!                                                       and a line with what each took, in nanoseconds
-//! opjournal-bench lists CONFIG PREFIX                   the same of LISTs, each followed by a rest, and a second line with the CPU
-//!                                                       time of each and its rest
-//! opjournal-bench alone ...                             the same with one thread that does everything
+//! opjournal-bench rollup CONFIG NAMESPACE SHAPE NAME ENTRIES
+//!                                                  puts a rollup with one map or list, as SHAPE says, and prints its size
+//! opjournal-bench rollups CONFIG PREFIX COUNT      puts a rollup with an entry for each of the namespaces PREFIX0, PREFIX1, ...
+//! opjournal-bench puts CONFIG PREFIX BYTES         for each line N on standard input: N PUTs, one after the other,
+//!                                                  and a line with what each took, in nanoseconds
+//! opjournal-bench gets CONFIG KEY                  the same of GETs of one object, to the last byte
+//! opjournal-bench lists CONFIG PREFIX              the same of LISTs, each followed by a rest, and a second line with the CPU
+//!                                                  time of each and its rest
+//! opjournal-bench alone ...                        the same with one thread that does everything
 //! ```
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use opjournal::config::Config;
-use opjournal::store::{self, Condition, Store};
+use opjournal::store::{self, Condition, Get, GetOptions, Store};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const USAGE: &str = "usage: opjournal-bench [alone] rollup CONFIG NAMESPACE MAP ENTRIES | rollups CONFIG PREFIX COUNT | puts CONFIG PREFIX BYTES \
-                     | lists CONFIG PREFIX";
+const USAGE: &str = "usage: opjournal-bench [alone] rollup CONFIG NAMESPACE map|list NAME ENTRIES | rollups CONFIG PREFIX COUNT \
+                     | puts CONFIG PREFIX BYTES | gets CONFIG KEY | lists CONFIG PREFIX";
 
 /// As benches/journal/replica.c rests after a call, so that what is still done afterwards counts as well.
 const AFTERMATH: Duration = Duration::from_millis(20);
@@ -39,9 +42,12 @@ fn main() -> Result<()> {
     };
     runtime.block_on(async {
         match *arguments {
-            ["rollup", config, namespace, map, entries] => put_rollup(config, namespace, map, entries.parse()?).await,
+            ["rollup", config, namespace, shape, name, entries] => {
+                put_rollup(config, namespace, Shape::parse(shape)?, name, entries.parse()?).await
+            }
             ["rollups", config, prefix, count] => put_small_rollups(config, prefix, count.parse()?).await,
             ["puts", config, prefix, bytes] => put_on_request(config, prefix, bytes.parse()?).await,
+            ["gets", config, key] => get_on_request(config, key).await,
             ["lists", config, prefix] => list_on_request(config, prefix).await,
             _ => Err(USAGE.into()),
         }
@@ -53,9 +59,26 @@ async fn open(config: &str) -> Result<Arc<dyn Store>> {
     store::open(&config).await.map_err(|error| error.message.into())
 }
 
-async fn put_rollup(config: &str, namespace: &str, map: &str, entries: u64) -> Result<()> {
+/// What a rollup holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Map,
+    List,
+}
+
+impl Shape {
+    fn parse(text: &str) -> Result<Shape> {
+        match text {
+            "map" => Ok(Shape::Map),
+            "list" => Ok(Shape::List),
+            _ => Err(USAGE.into()),
+        }
+    }
+}
+
+async fn put_rollup(config: &str, namespace: &str, shape: Shape, name: &str, entries: u64) -> Result<()> {
     let store = open(config).await?;
-    let body = rollup(map, entries)?;
+    let body = rollup(shape, name, entries)?;
     println!("{}", body.len());
     store.put(&format!(".metadata/{namespace}/rollup.json"), body.into(), Condition::Always).await?;
     Ok(())
@@ -64,23 +87,29 @@ async fn put_rollup(config: &str, namespace: &str, map: &str, entries: u64) -> R
 async fn put_small_rollups(config: &str, prefix: &str, count: u64) -> Result<()> {
     let store = open(config).await?;
     for number in 0..count {
-        store.put(&format!(".metadata/{prefix}{number}/rollup.json"), rollup("m", 1)?.into(), Condition::Always).await?;
+        store.put(&format!(".metadata/{prefix}{number}/rollup.json"), rollup(Shape::Map, "m", 1)?.into(), Condition::Always).await?;
     }
     Ok(())
 }
 
-/// A rollup into which nothing was folded yet: a map from `object/00000000` and so on to strings of 46 bytes.
-fn rollup(map: &str, entries: u64) -> Result<String> {
+/// A rollup into which nothing was folded yet: a map from `object/00000000` and so on to strings of 46 bytes, or a list of such strings.
+fn rollup(shape: Shape, name: &str, entries: u64) -> Result<String> {
+    let (begin, end) = if shape == Shape::Map { ('{', '}') } else { ('[', ']') };
     let mut text = String::with_capacity(entries as usize * 72 + 256);
     write!(text, r#"{{"proof":{{"count":0,"chain":"{:064}","folded":[],"writers":{{}}}}"#, 0)?;
-    write!(text, r#","mark":{{"lm":"0001-01-01T00:00:00Z","key":""}},"state":{{"{map}":{{"#)?;
+    write!(text, r#","mark":{{"lm":"0001-01-01T00:00:00Z","key":""}},"state":{{"{name}":{begin}"#)?;
     for number in 0..entries {
-        let comma = if number > 0 { "," } else { "" };
+        if number > 0 {
+            text.push(',');
+        }
+        if shape == Shape::Map {
+            write!(text, r#""\"object/{number:08}\"":"#)?;
+        }
         // Nothing that repeats: a compressing or deduplicating disk should have no easier time than with real values.
         let (first, second) = (scatter(number), scatter(!number));
-        write!(text, r#"{comma}"\"object/{number:08}\"":"{first:016x}{second:016x}{:014x}""#, scatter(first ^ second) >> 8)?;
+        write!(text, r#""{first:016x}{second:016x}{:014x}""#, scatter(first ^ second) >> 8)?;
     }
-    text.push_str("}}}");
+    write!(text, "{end}}}}}")?;
     Ok(text)
 }
 
@@ -99,12 +128,32 @@ async fn put_on_request(config: &str, prefix: &str, bytes: usize) -> Result<()> 
         let mut took = Vec::new();
         for _ in 0..count? {
             let key = format!("{prefix}/{sent:08}.json");
-            // Spaces are JSON too, as good as any body.
-            let body = Bytes::from(format!("{sent:bytes$}"));
+            // JSON may end with spaces: as good as any body.
+            let mut body = sent.to_string().into_bytes();
+            body.resize(bytes.max(body.len()), b' ');
             sent += 1;
             let begun = Instant::now();
             // As a journal's are.
-            store.put(&key, body, Condition::Absent).await?;
+            store.put(&key, Bytes::from(body), Condition::Absent).await?;
+            took.push(begun.elapsed().as_nanos());
+        }
+        answer(&took)?;
+    }
+    Ok(())
+}
+
+async fn get_on_request(config: &str, key: &str) -> Result<()> {
+    let store = open(config).await?;
+    for count in counts() {
+        let mut took = Vec::new();
+        for _ in 0..count? {
+            let begun = Instant::now();
+            let Get::Found(mut object) = store.get(key, GetOptions::default()).await? else {
+                return Err("a GET without a condition was answered as if it had one".into());
+            };
+            while let Some(chunk) = object.body.next().await {
+                chunk?;
+            }
             took.push(begun.elapsed().as_nanos());
         }
         answer(&took)?;
