@@ -1,6 +1,6 @@
 # make bench            the figures of docs/performance.md, measured on this machine; they are told, not judged: the exit status is 0 also where
 #                       one is over its bar
-# make bench-record     the same, and puts the table into docs/performance.md
+# make bench-record     the same, and puts the table into docs/performance.md and the charts into docs/charts
 # make bench BENCH_FLAGS='--entries 20000 --effort 0.1'    whether everything still runs, in a minute
 
 BENCH_FLAGS ?=

@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import time
 
-from figures import folds, go, library, lists, namespaces, peers, starts, ticks, writes
+from figures import charts, folds, go, library, lists, namespaces, peers, starts, ticks, writes
 from harness import document
 from harness.bench import Bench
 
@@ -53,7 +53,7 @@ def main():
     parser.add_argument("--library", default=os.path.join(document.ROOT, "build", "lib", "libopjournal.so"), help="the shared library")
     parser.add_argument("--entries", type=int, default=1_000_000, help="entries of the map")
     parser.add_argument("--effort", type=float, default=1.0, help="how much is measured; below 1 the figures are rough")
-    parser.add_argument("--record", action="store_true", help="put the table into docs/performance.md")
+    parser.add_argument("--record", action="store_true", help="put the table and the charts into docs/performance.md")
     options = parser.parse_args()
     begun, load = time.monotonic(), os.getloadavg()
     directory = tempfile.mkdtemp(prefix="opjournal-bench-")
@@ -69,7 +69,7 @@ def main():
     over = bench.table.over()
     print(f"{over} over the bar" if over else "all within their bars")
     if options.record:
-        document.record(f"{where}\n\n{table}")
+        document.record(where, table, charts.all_of(bench))
 
 
 if __name__ == "__main__":
