@@ -2,7 +2,8 @@
 
 use super::JsonError;
 use super::scan::Reader;
-use super::string::{compare_names, recode_into};
+use super::strict::string_content;
+use super::string::{compare_names, is_plain, recode_into};
 use std::cmp::Ordering;
 
 /// The byte of the text read at which a member stood whose name the same object has already.
@@ -85,6 +86,15 @@ pub(crate) fn write_value(reader: &mut Reader<'_>, level: usize, out: &mut Vec<u
             }
         }
     }
+}
+
+/// The same for a value that was passed over before, and so checked. Most of those are strings that need no other spelling.
+pub(crate) fn write_checked_value(value: &[u8], out: &mut Vec<u8>) -> Result<Duplicate, JsonError> {
+    if string_content(value).is_some_and(is_plain) {
+        out.extend_from_slice(value);
+        return Ok(None);
+    }
+    write_value(&mut Reader::new(value, usize::MAX), 0, out)
 }
 
 impl Writer<'_> {

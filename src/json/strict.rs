@@ -2,7 +2,7 @@
 
 use super::JsonError;
 use super::scan::Reader;
-use super::string::unescape;
+use super::string::{unescape, unescape_bytes};
 use crate::error::shortened;
 use std::ops::Range;
 
@@ -50,22 +50,29 @@ pub(crate) fn read_known<const N: usize>(
     let mut more = reader.open_object(level).map_err(outside)?;
     while more {
         let name = reader.name().map_err(outside)?;
-        let name = unescape(&text[name]);
-        let refuse = |message: String| Refused { field: Some(shortened(&name).into_owned()), message };
+        let name = &text[name];
+        let told = || shortened(&unescape(name)).into_owned();
+        let refuse = |message: String| Refused { field: Some(told()), message };
         let value = reader.skip(level + 1).map_err(|error| refuse(describe(&error, invalid)))?;
         if let Some(offset) = invalid
             && (start..value.end).contains(&offset)
         {
             return Err(refuse(not_utf8(offset)));
         }
-        match names.iter().position(|known| *known == name) {
+        match index_of_name(names, name) {
             Some(index) if known.values[index].is_some() => return Err(refuse("stands twice".to_owned())),
             Some(index) => known.values[index] = Some(value),
-            None => known.unknown = known.unknown.or_else(|| Some(shortened(&name).into_owned())),
+            None => known.unknown = known.unknown.or_else(|| Some(told())),
         }
         more = reader.next_member().map_err(outside)?;
     }
     Ok(known)
+}
+
+/// Which of the names stands between these quotes, in whatever spelling. None of them has to be escaped, and who writes one hardly ever does.
+pub(crate) fn index_of_name(names: &[&str], content: &[u8]) -> Option<usize> {
+    let find = |name: &[u8]| names.iter().position(|known| known.as_bytes() == name);
+    find(content).or_else(|| find(&unescape_bytes(content)))
 }
 
 /// What stands between the quotes of a value that is a string.

@@ -1,6 +1,6 @@
 //! What stands between the quotes of a JSON string: escaping, unescaping, and the order of names without either.
 
-use super::scan::is_plain;
+use super::scan::plain_length;
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
@@ -10,7 +10,7 @@ const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
 pub(crate) fn escape_into(out: &mut Vec<u8>, text: &[u8]) {
     let mut rest = text;
     loop {
-        let plain = rest.iter().position(|&byte| !is_plain(byte)).unwrap_or(rest.len());
+        let plain = plain_length(rest);
         out.extend_from_slice(&rest[..plain]);
         rest = &rest[plain..];
         match rest {
@@ -68,9 +68,14 @@ pub(crate) fn unescape_bytes(content: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
+/// Whether every byte stands for itself in a canonical string.
+pub(crate) fn is_plain(content: &[u8]) -> bool {
+    plain_length(content) == content.len()
+}
+
 /// The canonical spelling of what stands between the quotes of a string that the reader has checked.
 pub(crate) fn spelling(content: &[u8]) -> Cow<'_, [u8]> {
-    if content.iter().all(|&byte| is_plain(byte)) {
+    if is_plain(content) {
         return Cow::Borrowed(content);
     }
     let mut out = Vec::with_capacity(content.len() + 8);
@@ -80,7 +85,7 @@ pub(crate) fn spelling(content: &[u8]) -> Cow<'_, [u8]> {
 
 /// Appends the [`spelling`].
 pub(crate) fn recode_into(out: &mut Vec<u8>, content: &[u8]) {
-    if content.iter().all(|&byte| is_plain(byte)) {
+    if is_plain(content) {
         out.extend_from_slice(content);
     } else {
         decode(content, |bytes| escape_into(out, bytes));

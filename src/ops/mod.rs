@@ -9,6 +9,7 @@ pub use segment::{MOST_FOLDED, SegmentBody, UnreadableBody, read_segment};
 pub use submit::{Batch, submit};
 
 use crate::error::{Error, Status};
+use crate::json::index_of_name;
 use crate::state::{Entry, Name, Value};
 
 /// The objects and arrays around a value within a segment's body: the body, `ops`, the op. A value in a rollup has as many around
@@ -117,11 +118,21 @@ impl Field {
             Field::Member => "Member",
         }
     }
-
-    fn named(name: &[u8]) -> Option<Field> {
-        Field::ALL.into_iter().find(|field| field.name().as_bytes() == name)
-    }
 }
+
+/// Every member that an op may have: `op` behind the fields, so that a field is its own index.
+const MEMBERS: [&str; Field::ALL.len() + 1] = {
+    let mut names = ["op"; Field::ALL.len() + 1];
+    let mut index = 0;
+    while index < Field::ALL.len() {
+        names[index] = Field::ALL[index].name();
+        index += 1;
+    }
+    names
+};
+
+/// Where `op` stands among them.
+const OP: usize = MEMBERS.len() - 1;
 
 /// What a field must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,8 +187,9 @@ impl Kind {
         }
     }
 
-    fn named(name: &str) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|kind| kind.name() == name)
+    /// The kind whose name stands between these quotes.
+    fn named(content: &[u8]) -> Option<Kind> {
+        index_of_name(&Kind::ALL.map(Kind::name), content).map(|index| Kind::ALL[index])
     }
 
     /// The members of this op besides `op`, in the order in which they are written.

@@ -1,10 +1,10 @@
 //! Reading a segment's body as it stands in the bucket, whoever wrote it: what is not known is passed over, what is
 //! missing is zero, and what cannot be understood makes the whole body unreadable rather than being guessed at.
 
-use super::{Action, Arithmetic, Field, Holds, Kind, LEVELS_AROUND_VALUE, Op};
+use super::{Action, Arithmetic, Field, Holds, Kind, LEVELS_AROUND_VALUE, MEMBERS, OP, Op};
 use crate::config::Limits;
 use crate::error::shortened;
-use crate::json::{JsonError, Reader, recode_into, repair_utf8, string_content, unescape, unescape_bytes, write_value};
+use crate::json::{JsonError, Reader, index_of_name, recode_into, repair_utf8, string_content, unescape, write_checked_value};
 use crate::state::{Entry, Name, Value, integer_literal};
 use crate::time::Stamp;
 use std::borrow::Cow;
@@ -146,28 +146,25 @@ fn read_ops(reader: &mut Reader<'_>) -> Result<Vec<Op>, UnreadableBody> {
 /// The values of an op's known members, as they stand in the text.
 struct Fields<'a> {
     text: &'a [u8],
-    op: Option<Range<usize>>,
-    values: [Option<Range<usize>>; Field::ALL.len()],
+    values: [Option<Range<usize>>; MEMBERS.len()],
 }
 
 /// Reads one op. `last` is the one before: what comes in a row for one name shares it.
 fn read_op(reader: &mut Reader<'_>, last: Option<&Op>, scratch: &mut Vec<u8>) -> Result<Op, UnreadableBody> {
     let text = reader.text();
-    let mut fields = Fields { text, op: None, values: Default::default() };
+    let mut members = [const { None }; MEMBERS.len()];
     let mut more = reader.open_object(2)?;
     while more {
         let name = reader.name()?;
-        let name = unescape_bytes(&text[name]);
         let value = reader.skip(LEVELS_AROUND_VALUE)?;
-        if name.as_ref() == b"op" {
-            fields.op = Some(value);
-        } else if let Some(field) = Field::named(&name) {
-            fields.values[field as usize] = Some(value);
+        if let Some(member) = index_of_name(&MEMBERS, &text[name]) {
+            members[member] = Some(value);
         }
         more = reader.next_member()?;
     }
-    let op = fields.op.clone().and_then(|op| string(&text[op])).ok_or_else(|| UnreadableBody::new("names no op"))?;
-    let kind = Kind::named(&op).ok_or_else(|| UnreadableBody::new(format!("\"{}\" is no known op", shortened(&op))))?;
+    let op = members[OP].clone().and_then(|op| string_content(&text[op])).ok_or_else(|| UnreadableBody::new("names no op"))?;
+    let kind = Kind::named(op).ok_or_else(|| UnreadableBody::new(format!("\"{}\" is no known op", shortened(&unescape(op)))))?;
+    let fields = Fields { text, values: members };
     let name = fields.name(last, scratch)?;
     Ok(Op { name, action: fields.action(kind, scratch)? })
 }
@@ -203,9 +200,8 @@ impl Fields<'_> {
         scratch.clear();
         match self.get(field, Holds::Any) {
             None => scratch.extend_from_slice(b"null"),
-            // Its depth was checked when it was passed over.
             Some(value) => {
-                write_value(&mut Reader::new(value, usize::MAX), 0, scratch)?;
+                write_checked_value(value, scratch)?;
             }
         }
         Ok(scratch)

@@ -1,25 +1,15 @@
 //! Checking what a caller hands in, strictly: whatever is doubtful is refused before anything is written.
 
-use super::{Field, Holds, Kind, LEVELS_AROUND_VALUE, OpError, OpErrorKind};
+use super::{Field, Holds, Kind, LEVELS_AROUND_VALUE, MEMBERS, OP, OpError, OpErrorKind};
 use crate::config::Limits;
 use crate::error::shortened;
 use crate::json::{
     JsonError, Known, Reader, describe, invalid_utf8, nearest, not_utf8, read_known, recode_into, string_content, suggestion, unescape,
-    write_value,
+    write_checked_value,
 };
 use crate::mutant::{self, Mutant};
 use crate::state::{integer_literal, write_integer};
-
-/// Every member that an op may have: `op` behind the fields, so that a field is its own index.
-const MEMBERS: [&str; Field::ALL.len() + 1] = {
-    let mut names = ["op"; Field::ALL.len() + 1];
-    let mut index = 0;
-    while index < Field::ALL.len() {
-        names[index] = Field::ALL[index].name();
-        index += 1;
-    }
-    names
-};
+use std::borrow::Cow;
 
 /// The members of an op as they stand in the text.
 type Members = Known<{ MEMBERS.len() }>;
@@ -72,7 +62,7 @@ struct Submission<'t> {
     invalid: Option<usize>,
     /// What is being read, for messages.
     op: Option<usize>,
-    field: Option<String>,
+    field: Option<Cow<'static, str>>,
     kind: Option<Kind>,
     encoded: Vec<u8>,
 }
@@ -91,7 +81,12 @@ impl Submission<'_> {
             }
             place.push_str(": ");
         }
-        OpError { op: self.op, field: self.field.clone(), kind: OpErrorKind::Invalid, message: format!("{place}{message}") }
+        OpError {
+            op: self.op,
+            field: self.field.clone().map(Cow::into_owned),
+            kind: OpErrorKind::Invalid,
+            message: format!("{place}{message}"),
+        }
     }
 
     fn json(&self, error: JsonError) -> OpError {
@@ -136,7 +131,7 @@ impl Submission<'_> {
             return Err(self.error("an op is a JSON object"));
         }
         let members = read_known(&mut self.reader, LEVELS_AROUND_VALUE - 1, &MEMBERS, self.invalid).map_err(|refused| {
-            self.field = refused.field;
+            self.field = refused.field.map(Cow::Owned);
             self.error(refused.message)
         })?;
         let kind = self.kind(&members)?;
@@ -149,22 +144,23 @@ impl Submission<'_> {
 
     /// Which op it is.
     fn kind(&mut self, members: &Members) -> Result<Kind, OpError> {
-        self.field = Some("op".to_owned());
-        let Some(value) = members.values[MEMBERS.len() - 1].clone() else {
+        self.field = Some(Cow::Borrowed("op"));
+        let Some(value) = members.values[OP].clone() else {
             // A misspelt "op" is better told than that it is missing.
             if let Some(unknown) = &members.unknown
                 && nearest(unknown, ["op"]).is_some()
             {
-                self.field = Some(unknown.clone());
+                self.field = Some(Cow::Owned(unknown.clone()));
                 return Err(self.error("is unknown; did you mean \"op\"?"));
             }
             return Err(self.error("is missing"));
         };
         let content = string_content(&self.reader.text()[value]).ok_or_else(|| self.error("is no string"))?;
-        let name = unescape(content);
-        let name = shortened(&name);
-        let kind = Kind::named(&name)
-            .ok_or_else(|| self.error(format_args!("\"{name}\" is no known op{}", suggestion(&name, Kind::ALL.map(Kind::name)))))?;
+        let kind = Kind::named(content).ok_or_else(|| {
+            let name = unescape(content);
+            let name = shortened(&name);
+            self.error(format_args!("\"{name}\" is no known op{}", suggestion(&name, Kind::ALL.map(Kind::name))))
+        })?;
         self.field = None;
         Ok(kind)
     }
@@ -173,13 +169,13 @@ impl Submission<'_> {
     fn check_members(&mut self, kind: Kind, members: &Members) -> Result<(), OpError> {
         let fields = kind.fields().iter().map(|(field, _)| field.name());
         if let Some(unknown) = &members.unknown {
-            self.field = Some(unknown.clone());
+            self.field = Some(Cow::Owned(unknown.clone()));
             return Err(self.error(format_args!("is unknown{}", suggestion(unknown, fields.chain(["op"])))));
         }
         for field in Field::ALL {
             let belongs = kind.fields().iter().any(|(own, _)| *own == field);
             if members.values[field as usize].is_some() != belongs {
-                self.field = Some(field.name().to_owned());
+                self.field = Some(Cow::Borrowed(field.name()));
                 return Err(self.error(match belongs {
                     true => "is missing".to_owned(),
                     false => format!("does not belong to this op, whose fields are {}", fields.collect::<Vec<_>>().join(", ")),
@@ -198,7 +194,7 @@ impl Submission<'_> {
             // `check_members` has seen that every field is there.
             let Some(range) = members.values[field as usize].clone() else { continue };
             let value = &text[range.clone()];
-            self.field = Some(field.name().to_owned());
+            self.field = Some(Cow::Borrowed(field.name()));
             self.encoded.extend_from_slice(b",\"");
             self.encoded.extend_from_slice(field.name().as_bytes());
             self.encoded.extend_from_slice(b"\":");
@@ -215,9 +211,7 @@ impl Submission<'_> {
                 }
                 Holds::Any | Holds::Key => {
                     let start = self.encoded.len();
-                    // Its depth was checked when it was passed over.
-                    let duplicate = write_value(&mut Reader::new(value, usize::MAX), 0, &mut self.encoded);
-                    match duplicate {
+                    match write_checked_value(value, &mut self.encoded) {
                         Ok(None) => {}
                         Ok(Some(offset)) => {
                             return Err(self.error(format_args!("a member stands twice in an object, at byte {}", range.start + offset)));

@@ -3,8 +3,8 @@
 use super::QueryError;
 use crate::error::shortened;
 use crate::json::{
-    Known, Reader, describe, escape_into, invalid_utf8, not_utf8, read_known, recode_into, string_content, suggestion, unescape,
-    write_value,
+    Known, Reader, describe, escape_into, index_of_name, invalid_utf8, is_plain, not_utf8, read_known, recode_into, string_content,
+    suggestion, unescape, write_value,
 };
 use crate::state::integer_literal;
 
@@ -70,8 +70,9 @@ impl Kind {
         (Kind::Outcome, "Outcome"),
     ];
 
-    fn named(name: &str) -> Option<Kind> {
-        Kind::ALL.iter().find(|(_, known)| *known == name).map(|(kind, _)| *kind)
+    /// The kind whose name stands between these quotes.
+    fn named(content: &[u8]) -> Option<Kind> {
+        index_of_name(&Kind::ALL.map(|(_, name)| name), content).map(|index| Kind::ALL[index].0)
     }
 
     fn name(self) -> &'static str {
@@ -123,9 +124,16 @@ impl<'a> Request<'a> {
     /// The spelling of the name of the map entry that a member, any JSON value, names.
     pub(super) fn key(&self, field: Field) -> Result<Vec<u8>, QueryError> {
         let value = self.get(field).unwrap_or(b"null");
-        let mut key = Vec::with_capacity(value.len() + 8);
+        let content = string_content(value);
         let mut spelling = Vec::with_capacity(value.len() + 8);
-        match string_content(value) {
+        if let Some(content) = content.filter(|content| is_plain(content)) {
+            for part in [br#"\""#, content, br#"\""#] {
+                spelling.extend_from_slice(part);
+            }
+            return Ok(spelling);
+        }
+        let mut key = Vec::with_capacity(value.len() + 8);
+        match content {
             Some(content) => {
                 key.push(b'"');
                 recode_into(&mut key, content);
@@ -209,9 +217,10 @@ impl<'a> Requests<'a> {
         let text = self.reader.text();
         let at_op = |message: &dyn std::fmt::Display| refuse(Some(index), None, Some("op"), message);
         let op = members.values[OP].clone().ok_or_else(|| at_op(&"is missing"))?;
-        let op = unescape(string_content(&text[op]).ok_or_else(|| at_op(&"is no string"))?);
-        let kind = Kind::named(&op).ok_or_else(|| {
+        let op = string_content(&text[op]).ok_or_else(|| at_op(&"is no string"))?;
+        let kind = Kind::named(op).ok_or_else(|| {
             let names = Kind::ALL.iter().map(|(_, name)| *name);
+            let op = unescape(op);
             let op = shortened(&op);
             at_op(&format_args!("\"{op}\" is no known query{}", suggestion(&op, names)))
         })?;
