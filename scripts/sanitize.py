@@ -8,7 +8,7 @@
     tsan      the library, the Rust standard library and the tests under the thread sanitizer
     valgrind  the library and the tests as they are, under memcheck
 
---calls: how many calls tests/c/hostile.c makes under each kind. --figures: where a JSON object of what ran is written.
+--calls: how many calls tests/c/hostile makes under each kind. --figures: where a JSON object of what ran is written.
 docs/sanitizers.md says what each kind sees, what it cannot see, and why it is built as it is.
 """
 
@@ -76,7 +76,7 @@ KINDS = {
     },
 }
 
-# How many calls of hostile.c take some seconds.
+# How many calls of tests/c/hostile take some seconds.
 CALLS = {"asan": 20000, "ubsan": 60000, "tsan": 6000, "valgrind": 4000}
 
 
@@ -110,8 +110,12 @@ def build(kind, target_dir):
 def compile_test(kind, test, archive, libraries, work):
     how = KINDS[kind]
     compiler = os.environ.get("CC", "cc")
-    source, object_file, program = f"tests/c/{test}.c", os.path.join(work, f"{test}.o"), os.path.join(work, test)
-    subprocess.run([compiler, *WARNINGS, "-g", "-O1", *how["cflags"], "-Iinclude", "-c", source, "-o", object_file], cwd=ROOT, check=True)
+    program, objects = os.path.join(work, test), []
+    # A test is one file, or a directory of them.
+    for source in sorted(glob.glob(f"tests/c/{test}.c", root_dir=ROOT) + glob.glob(f"tests/c/{test}/*.c", root_dir=ROOT)):
+        objects.append(f"{program}-{os.path.basename(source)}.o")
+        command = [compiler, *WARNINGS, "-g", "-O1", *how["cflags"], "-Iinclude", "-c", source, "-o", objects[-1]]
+        subprocess.run(command, cwd=ROOT, check=True)
     runtime = []
     if "runtime" in how:
         found = glob.glob(os.path.join(libraries, f"librustc*_rt.{how['runtime']}.a"))
@@ -119,7 +123,7 @@ def compile_test(kind, test, archive, libraries, work):
             fail(f"{libraries} holds no runtime of the sanitizer {how['runtime']}")
         # Whole, because what it intercepts is called by nobody whom the linker knows.
         runtime = ["-Wl,--whole-archive", found[0], "-Wl,--no-whole-archive", "-rdynamic"]
-    subprocess.run([compiler, object_file, archive, *runtime, *how.get("link", []), "-o", program, *SYSTEM_LIBRARIES], cwd=ROOT, check=True)
+    subprocess.run([compiler, *objects, archive, *runtime, *how.get("link", []), "-o", program, *SYSTEM_LIBRARIES], cwd=ROOT, check=True)
     return program
 
 

@@ -47,7 +47,7 @@ fi
 
 # Some seconds of wrong calls; what the sanitizer keeps resident is not bounded.
 # shellcheck disable=SC2086
-$CC -std=gnu11 $warnings $sanitizers -Iinclude tests/c/hostile.c -o "$work/hostile" -L"$library_dir" -lopjournal -pthread
+$CC -std=gnu11 $warnings $sanitizers -Iinclude tests/c/hostile/*.c -o "$work/hostile" -L"$library_dir" -lopjournal -pthread
 HOSTILE_RSS_MB=0 timeout 300 "$work/hostile" 30000 || fail "hostile failed"
 
 # shellcheck disable=SC2086
