@@ -36,7 +36,7 @@ impl Entry {
         match self {
             Entry::Value(value) => value.len(),
             Entry::Map(map) => map.sums.text_len(),
-            Entry::List(list) => list.text_len(),
+            Entry::List(list) => list.sums.text_len(),
         }
     }
 
@@ -49,45 +49,46 @@ impl Entry {
         }
     }
 
-    /// The map that this is, or becomes.
-    pub(super) fn as_map(&mut self) -> &mut Arc<Map> {
-        if !matches!(self, Entry::Map(_)) {
-            *self = Entry::Map(Arc::default());
-        }
+    /// Applies ops to the map that this is, or becomes.
+    pub(super) fn apply(&mut self, ops: &[Op]) {
         match self {
-            Entry::Map(map) => map,
-            _ => unreachable!("it was made one"),
+            Entry::Map(map) => Arc::make_mut(map).apply(ops),
+            Entry::Value(_) | Entry::List(_) => {
+                let mut map = Map::default();
+                map.apply(ops);
+                *self = Entry::Map(Arc::new(map));
+            }
         }
     }
 
-    /// The list that this is, or becomes.
-    pub(super) fn as_list(&mut self) -> &mut Arc<List> {
-        if !matches!(self, Entry::List(_)) {
-            *self = Entry::List(Arc::default());
-        }
+    /// Appends to the list that this is, or becomes.
+    pub(super) fn append(&mut self, value: Value) {
         match self {
-            Entry::List(list) => list,
-            _ => unreachable!("it was made one"),
+            Entry::List(list) => Arc::make_mut(list).append(value),
+            Entry::Value(_) | Entry::Map(_) => {
+                let mut list = List::default();
+                list.append(value);
+                *self = Entry::List(Arc::new(list));
+            }
         }
     }
 }
 
-/// What is told of an object's members without a look at them.
+/// What is told of the members of an object, or the elements of an array, without a look at them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sums {
     /// How many there are.
     pub(super) len: usize,
-    /// The length of all as `"name":value`, in bytes.
+    /// The length of all in bytes, without the commas between them; that of a member as `"name":value`.
     text: usize,
 }
 
 impl Sums {
-    pub(super) fn of(object: &View<'_>) -> Sums {
-        // What stands between the brackets, less the commas.
-        Sums { len: object.len(), text: object.inner_len() - object.len().saturating_sub(1) }
+    pub(super) fn of(view: &View<'_>) -> Sums {
+        Sums { len: view.len(), text: view.inner_len() - view.len().saturating_sub(1) }
     }
 
-    /// The length of the object's canonical text.
+    /// The length of the canonical text.
     pub(super) fn text_len(&self) -> usize {
         2 + self.text + self.len.saturating_sub(1)
     }
@@ -97,6 +98,12 @@ impl Sums {
         let of = |value: usize| name.spelling().len() + 3 + value;
         self.len = self.len - usize::from(before.is_some()) + usize::from(after.is_some());
         self.text = self.text - before.map_or(0, of) + after.map_or(0, of);
+    }
+
+    /// An element of this length is appended.
+    fn account_appended(&mut self, value: usize) {
+        self.len += 1;
+        self.text += value;
     }
 }
 
@@ -144,7 +151,7 @@ impl Base {
         if is_object {
             Entry::Map(Arc::new(Map { base: Some(self), changes: Changes::default(), sums }))
         } else {
-            Entry::List(Arc::new(List { base: Some(self), base_len: sums.len, appended: Vector::new(), text: sums.text }))
+            Entry::List(Arc::new(List { base: Some(self), appended: Vector::new(), sums }))
         }
     }
 }
@@ -167,7 +174,7 @@ impl Map {
     }
 
     /// Does to entries what ops say. Other ops than those on entries change nothing.
-    pub(super) fn apply(&mut self, ops: &[Op]) {
+    fn apply(&mut self, ops: &[Op]) {
         let Map { base, changes, sums } = self;
         let base = base.as_ref().map(Base::view);
         for ops in ops.chunks(WARMED) {
@@ -197,23 +204,13 @@ impl Map {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct List {
     pub(super) base: Option<Base>,
-    pub(super) base_len: usize,
     pub(super) appended: Vector<Value>,
-    /// The length of all elements, in bytes.
-    text: usize,
+    sums: Sums,
 }
 
 impl List {
-    pub(super) fn len(&self) -> usize {
-        self.base_len + self.appended.len()
-    }
-
-    fn text_len(&self) -> usize {
-        2 + self.text + self.len().saturating_sub(1)
-    }
-
-    pub(super) fn append(&mut self, value: Value) {
-        self.text += value.len();
+    fn append(&mut self, value: Value) {
+        self.sums.account_appended(value.len());
         self.appended.push_back(value);
     }
 }
@@ -288,7 +285,7 @@ impl<'a> ListRef<'a> {
     pub(crate) fn len(self) -> usize {
         match self {
             ListRef::Base { arena, place, .. } => place.view(arena).len(),
-            ListRef::Changed(list) => list.len(),
+            ListRef::Changed(list) => list.sums.len,
         }
     }
 

@@ -144,7 +144,7 @@ impl State {
                 };
                 self.put(name, Some(Entry::Value(Value::Integer(arithmetic.of(before)))));
             }
-            Action::Append(value) => self.edit(name, Entry::as_list, |list| list.append(value.clone())),
+            Action::Append(value) => self.edit(name, |entry| entry.append(value.clone())),
             // The others are of entries.
             Action::Nothing | Action::SetEntry(..) | Action::ComputeEntry { .. } | Action::RemoveEntry(_) => {}
         }
@@ -164,18 +164,18 @@ impl State {
             _ => false,
         };
         if let Some(first) = ops.iter().position(does_something) {
-            self.edit(name, Entry::as_map, |map| map.apply(&ops[first..]));
+            self.edit(name, |entry| entry.apply(&ops[first..]));
         }
     }
 
-    /// Lets `edit` change the map or list that a name holds; where it holds none, it gets an empty one first.
-    fn edit<T: Clone>(&mut self, name: &Name, as_kind: impl Fn(&mut Entry) -> &mut Arc<T>, edit: impl FnOnce(&mut T)) {
+    /// Lets `edit` change what a name holds.
+    fn edit(&mut self, name: &Name, edit: impl FnOnce(&mut Entry)) {
         let State { base, names, sums, weight } = self;
         let root = base.root();
         let spot = root.look(name.spelling());
         if let Some(entry) = names.get_mut(&spot, name) {
             let before = (entry.len(), entry.weight());
-            edit(Arc::make_mut(as_kind(entry)));
+            edit(entry);
             sums.account(name, Some(before.0), Some(entry.len()));
             *weight = *weight - before.1 + entry.weight();
             return;
@@ -188,10 +188,10 @@ impl State {
             Some(member) if matches!(member.value.first(), Some(b'{' | b'[')) => {
                 Base { arena: Arc::clone(base), place: Place::of(&member) }.into_entry()
             }
-            // Anything that is neither map nor list.
+            // The edit replaces what is neither map nor list, whatever it is.
             _ => Entry::Value(Value::True),
         };
-        edit(Arc::make_mut(as_kind(&mut entry)));
+        edit(&mut entry);
         sums.account(name, found.map(|member| member.value.len()), Some(entry.len()));
         *weight += entry.weight();
         names.put(Some(&root), &spot, name, Some(entry));
