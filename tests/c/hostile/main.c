@@ -6,10 +6,10 @@
  *
  *     hostile [CALLS [THREADS [SEED]]]
  *
- * The same seed makes the same calls on each thread; how the threads interleave is for the scheduler. The environment may hold
- * OPJOURNAL_TEST_DIR (where the directory store goes), FIGURES (a file for the figures, as JSON), HOSTILE_STALL (seconds without a call after
- * which the watchdog ends the program; 60), HOSTILE_SIGNAL_US (how often every thread is interrupted; 1000) and HOSTILE_RSS_MB (what may be
- * resident at the end; 256, and 0 for no bound). Linux only: /proc.
+ * The same seed makes the same calls on each thread; which handles they find, and how the threads interleave, is for the scheduler. The
+ * environment may hold OPJOURNAL_TEST_DIR (where the directory store goes), FIGURES (a file for the figures, as JSON), HOSTILE_STALL (seconds
+ * without a call after which the watchdog ends the program; 60), HOSTILE_SIGNAL_US (how often every thread is interrupted; 1000) and
+ * HOSTILE_RSS_MB (what may be resident at the end; 256, and 0 for no bound). Linux only: /proc.
  *
  * It lies only where the ABI can tell: a pointer that is not NULL is good, and what it points to is as long as is said, or said to be longer
  * than anything can be.
@@ -54,9 +54,12 @@ static void make_plan(int argc, char **argv) {
 static void *work(void *argument) {
     worker *self = argument;
     for (uint64_t call = 0; call < plan.calls_of_each; call++) {
+        /* Each call draws from a stream of its own: what came of those before, which is not replayed, does not change it. */
+        self->random = plan.seed + tag_of(self, call) * UINT64_C(0xd1342543de82ef95);
+        bool forks_after = one_in(self, 5000);
         call_once(self);
         atomic_store(&self->done, call + 1);
-        if (one_in(self, 5000)) {
+        if (forks_after) {
             atomic_store(&self->doing, "fork");
             fork_once(self);
         }
@@ -73,7 +76,6 @@ static void start_workers(void) {
     atomic_store(&running, plan.threads);
     for (unsigned i = 0; i < plan.threads; i++) {
         workers[i].number = i;
-        workers[i].random = plan.seed ^ (uint64_t)(i + 1) << 56;
         atomic_store(&workers[i].doing, "starting");
     }
     for (unsigned i = 0; i < plan.threads; i++) {
