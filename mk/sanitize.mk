@@ -31,7 +31,7 @@ $(addprefix sanitize-,$(SANITIZERS)): sanitize-%:
 
 # The library in $(BUILD)/lib is built where it is missing, and left alone where it is there.
 hostile: $(BUILD)/tests/hostile
-	@FIGURES='$(FIGURES)' LD_LIBRARY_PATH='$(abspath $(BUILD)/lib)' $< $(or $(CALLS),1000000) $(THREADS) $(or $(SEED),1) || { echo 'not ok hostile'; exit 1; }
+	@stores=$$(mktemp -d) && trap 'rm -rf "$$stores"' EXIT && OPJOURNAL_TEST_DIR="$$stores" FIGURES='$(FIGURES)' LD_LIBRARY_PATH='$(abspath $(BUILD)/lib)' $< $(or $(CALLS),1000000) $(THREADS) $(or $(SEED),1) || { echo 'not ok hostile'; exit 1; }
 
 $(BUILD)/tests/hostile: $(wildcard tests/c/hostile/*.[ch]) tests/c/abi.h tests/c/check.h include/opjournal.h $(if $(wildcard $(BUILD)/lib/libopjournal.so),,lib)
 	@mkdir -p $(@D)
