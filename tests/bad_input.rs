@@ -6,6 +6,11 @@
 #[path = "servers/mod.rs"]
 mod servers;
 
+#[path = "reading/mod.rs"]
+mod reading;
+#[path = "roles/mod.rs"]
+mod roles;
+
 mod bad_input {
     #[cfg(feature = "s3")]
     mod buckets;

@@ -1,5 +1,6 @@
 //! One list of checks that every store passes: the contract of `opjournal::store::Store`, point by point.
 
+mod reading;
 #[cfg(feature = "s3")]
 mod servers;
 
@@ -12,8 +13,9 @@ use opjournal::environment::{Environment, Process};
 use opjournal::store::local::LocalStore;
 use opjournal::store::memory::MemoryStore;
 use opjournal::store::probe::probe;
-use opjournal::store::{Condition, ETag, Failure, Get, GetOptions, Kind, Listed, Object, PAGE, Store};
+use opjournal::store::{Condition, ETag, Failure, Get, GetOptions, Kind, PAGE, Store};
 use opjournal::time::Stamp;
+use reading::{kind, list_all, open};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -98,45 +100,8 @@ async fn put(store: &Shared, key: &str, body: impl Into<Bytes>, condition: Condi
     store.put(key, body.into(), condition).await.map(|put| put.etag)
 }
 
-async fn open(store: &Shared, key: &str, options: GetOptions) -> Result<Object, Failure> {
-    match store.get(key, options).await? {
-        Get::Found(object) => Ok(object),
-        Get::NotModified { .. } => panic!("{key}: not modified"),
-    }
-}
-
-async fn read(mut object: Object) -> Result<Vec<u8>, Failure> {
-    let mut body = Vec::new();
-    while let Some(chunk) = object.body.next().await {
-        body.extend_from_slice(&chunk?);
-    }
-    Ok(body)
-}
-
 async fn get(store: &Shared, key: &str) -> (ETag, Vec<u8>) {
-    let object = open(store, key, GetOptions::default()).await.expect("a GET");
-    (object.etag.clone(), read(object).await.expect("a body"))
-}
-
-async fn list_all(store: &Shared, prefix: &str) -> Vec<Listed> {
-    let (mut listed, mut after) = (Vec::new(), None);
-    loop {
-        let page = store.list(prefix, after.as_deref()).await.expect("a LIST");
-        assert!(page.objects.len() <= PAGE);
-        assert!(page.date.is_some());
-        listed.extend(page.objects);
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return listed,
-        }
-    }
-}
-
-fn kind<T>(result: Result<T, Failure>) -> Kind {
-    match result {
-        Ok(_) => panic!("done, though it should have been refused"),
-        Err(failure) => failure.kind,
-    }
+    reading::get(&**store, key).await.expect("a GET")
 }
 
 async fn create_once_refuses_what_is_there(store: Shared) {
@@ -162,7 +127,7 @@ async fn compare_and_swap_refuses_what_changed(store: Shared) {
     assert_ne!(first, second);
     let missing = put(&store, ".metadata/none.json", "x", Condition::Matches(second)).await;
     assert!(matches!(kind(missing), Kind::ConditionFailed | Kind::NotFound));
-    assert_eq!(list_all(&store, ".metadata/none").await, []);
+    assert_eq!(list_all(&*store, ".metadata/none").await, []);
 }
 
 async fn one_of_many_creates(store: Shared) {
@@ -209,18 +174,18 @@ async fn pages_show_every_key_once_in_order(store: Shared) {
     let written = stream::iter(&expected).map(|key| put(&store, key, "x", Condition::Absent)).buffer_unordered(16);
     written.for_each(|result| async { drop(result.expect("a PUT")) }).await;
 
-    let listed = list_all(&store, ".metadata/many/").await;
+    let listed = list_all(&*store, ".metadata/many/").await;
     assert!(listed.iter().map(|listed| &listed.key).eq(&expected));
     let first = store.list(".metadata/many/", None).await.expect("a LIST");
     assert_eq!(first.objects.len(), PAGE);
-    assert_eq!(list_all(&store, ".metadata/").await.len(), expected.len() + 2);
+    assert_eq!(list_all(&*store, ".metadata/").await.len(), expected.len() + 2);
 
     let keys: Vec<String> = expected.into_iter().collect();
     for keys in keys.chunks(PAGE) {
         assert!(store.delete(keys).await.expect("deleted").date.is_some());
     }
-    assert_eq!(list_all(&store, ".metadata/many/").await, []);
-    assert_eq!(list_all(&store, ".metadata/").await.len(), 2, "nothing else was deleted");
+    assert_eq!(list_all(&*store, ".metadata/many/").await, []);
+    assert_eq!(list_all(&*store, ".metadata/").await.len(), 2, "nothing else was deleted");
 }
 
 async fn keys_come_in_the_order_of_their_bytes(store: Shared) {
@@ -244,7 +209,7 @@ async fn keys_come_in_the_order_of_their_bytes(store: Shared) {
     keys.sort_unstable();
     let listed = |prefix: &'static str| {
         let store = store.clone();
-        async move { list_all(&store, prefix).await.into_iter().map(|listed| listed.key).collect::<Vec<_>>() }
+        async move { list_all(&*store, prefix).await.into_iter().map(|listed| listed.key).collect::<Vec<_>>() }
     };
     for prefix in ["", ".metadata/", ".metadata/a", ".metadata/a/", ".metadata/a/1", ".metadata/a/1/", ".metadata/b/", "x"] {
         let expected: Vec<_> = keys.iter().filter(|key| key.starts_with(prefix)).collect();
@@ -261,17 +226,17 @@ async fn ranges_are_parts_of_one_content(store: Shared) {
     let (etag, _) = get(&store, ".metadata/a/rollup.json").await;
     for (first, count) in [(0, 10), (5, 100_000), (199_990, 10), (199_990, 1_000), (0, 1_000_000)] {
         let options = GetOptions { range: Some((first, count)), matches: Some(etag.clone()), unless: None };
-        let object = open(&store, ".metadata/a/rollup.json", options).await.expect("a part");
+        let object = open(&*store, ".metadata/a/rollup.json", options).await.expect("a part");
         assert_eq!(object.size, 200_000);
         assert_eq!(object.etag, etag);
         let end = (first + count).min(200_000) as usize;
-        assert_eq!(read(object).await.expect("a body"), body[first as usize..end], "{count} bytes from {first}");
+        assert_eq!(reading::body(object).await.expect("a body"), body[first as usize..end], "{count} bytes from {first}");
     }
     let beyond = GetOptions { range: Some((200_000, 1)), ..GetOptions::default() };
-    assert_eq!(kind(open(&store, ".metadata/a/rollup.json", beyond).await), Kind::Refused);
+    assert_eq!(kind(open(&*store, ".metadata/a/rollup.json", beyond).await), Kind::Refused);
     put(&store, ".metadata/a/rollup.json", "new", Condition::Always).await.expect("a PUT");
     let of_old = GetOptions { range: Some((0, 2)), matches: Some(etag), unless: None };
-    assert_eq!(kind(open(&store, ".metadata/a/rollup.json", of_old).await), Kind::ConditionFailed);
+    assert_eq!(kind(open(&*store, ".metadata/a/rollup.json", of_old).await), Kind::ConditionFailed);
 }
 
 async fn a_get_can_be_conditional(store: Shared) {
@@ -283,9 +248,9 @@ async fn a_get_can_be_conditional(store: Shared) {
         Get::Found(_) => panic!("found, though it was not modified"),
     }
     put(&store, ".metadata/a/rollup.json", "two", Condition::Always).await.expect("a PUT");
-    let object = open(&store, ".metadata/a/rollup.json", unless()).await.expect("modified");
+    let object = open(&*store, ".metadata/a/rollup.json", unless()).await.expect("modified");
     assert!(object.date.is_some());
-    assert_eq!(read(object).await.expect("a body"), b"two");
+    assert_eq!(reading::body(object).await.expect("a body"), b"two");
 }
 
 async fn a_delete_of_what_is_not_there_is_none(store: Shared) {
@@ -293,8 +258,8 @@ async fn a_delete_of_what_is_not_there_is_none(store: Shared) {
     let keys = [".metadata/a/0.json", ".metadata/a/1.json", ".metadata/b/2.json"].map(str::to_owned);
     store.delete(&keys).await.expect("deleted");
     store.delete(&keys).await.expect("deleted again");
-    assert_eq!(list_all(&store, "").await, []);
-    assert_eq!(kind(open(&store, ".metadata/a/1.json", GetOptions::default()).await), Kind::NotFound);
+    assert_eq!(list_all(&*store, "").await, []);
+    assert_eq!(kind(open(&*store, ".metadata/a/1.json", GetOptions::default()).await), Kind::NotFound);
 }
 
 async fn failures_carry_the_date(store: Shared) {
@@ -321,7 +286,7 @@ async fn large_bodies_go_through_whole(store: Shared) {
     assert_eq!(kind(refused), Kind::ConditionFailed);
     let other = Condition::Matches(ETag("\"00000000000000000000000000000000\"".to_owned()));
     assert_eq!(kind(put(&store, ".metadata/a/rollup.json", body, other).await), Kind::ConditionFailed);
-    assert_eq!(list_all(&store, "").await[0].size, 8 << 20);
+    assert_eq!(list_all(&*store, "").await[0].size, 8 << 20);
 }
 
 async fn readers_see_whole_contents(store: Shared) {
@@ -351,7 +316,7 @@ async fn stamps_and_tags_stay(store: Shared) {
         let put = store.put(&format!(".metadata/a/{number}.json"), Bytes::from_static(b"x"), Condition::Absent).await.expect("a PUT");
         dates.push(put.date.expect("a date"));
     }
-    let listed = list_all(&store, ".metadata/").await;
+    let listed = list_all(&*store, ".metadata/").await;
     assert_eq!(listed.len(), 5);
     assert!(listed.is_sorted_by_key(|listed| listed.stamp), "stamps follow the order of the PUTs");
     for (listed, date) in listed.iter().zip(dates) {
@@ -362,7 +327,7 @@ async fn stamps_and_tags_stay(store: Shared) {
     }
     put(&store, ".metadata/b.json", "new", Condition::Absent).await.expect("a PUT");
     put(&store, ".metadata/b.json", "newer", Condition::Always).await.expect("a PUT");
-    assert_eq!(list_all(&store, ".metadata/a/").await, listed, "nothing changes a stamp but a change of the object");
+    assert_eq!(list_all(&*store, ".metadata/a/").await, listed, "nothing changes a stamp but a change of the object");
     let page = store.list(".metadata/b", None).await.expect("a LIST");
     assert!(page.objects[0].stamp >= listed[4].stamp);
 }
@@ -370,7 +335,7 @@ async fn stamps_and_tags_stay(store: Shared) {
 async fn an_empty_object_is_an_object(store: Shared) {
     put(&store, ".metadata/a/1.json", "", Condition::Absent).await.expect("a PUT");
     assert_eq!(get(&store, ".metadata/a/1.json").await.1, b"");
-    assert_eq!(list_all(&store, "").await[0].size, 0);
+    assert_eq!(list_all(&*store, "").await[0].size, 0);
     assert_eq!(kind(put(&store, ".metadata/a/1.json", "", Condition::Absent).await), Kind::ConditionFailed);
 }
 
@@ -407,7 +372,7 @@ async fn the_probe_accepts_it(store: Shared) {
     let begun = std::time::Instant::now();
     probe(&*store, &environment()).await.expect("accepted");
     println!("the probe of {} took {:?}", store.url(), begun.elapsed());
-    let left: Vec<String> = list_all(&store, "").await.into_iter().map(|listed| listed.key).collect();
+    let left: Vec<String> = list_all(&*store, "").await.into_iter().map(|listed| listed.key).collect();
     assert_eq!(left, [".metadata/a.json"], "the probe leaves nothing behind");
 }
 
@@ -421,6 +386,6 @@ fn the_probe_refuses_a_store_that_ignores_conditions() {
         assert_eq!(error.status, Status::UnsafeStore, "{error}");
         assert_eq!(error.details["ignored"], "If-None-Match");
         assert!(error.message.contains("If-None-Match") && error.message.contains(fresh.store.url()), "{error}");
-        assert_eq!(list_all(&fresh.store, "").await, [], "the probe leaves nothing behind");
+        assert_eq!(list_all(&*fresh.store, "").await, [], "the probe leaves nothing behind");
     });
 }

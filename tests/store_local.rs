@@ -1,17 +1,19 @@
 //! What only the local store must withstand: many processes that are killed at any moment, full disks, missing rights.
 //!
-//! The other processes are this test program itself, told by `OPJOURNAL_TEST_CHILD` what to do in `OPJOURNAL_TEST_DIR`.
+//! The other processes are this test program itself.
+
+mod reading;
+mod roles;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use opjournal::store::local::{Clock, LocalStore};
-use opjournal::store::{Condition, Failure, Get, GetOptions, Kind, Listed, Store};
+use opjournal::store::{Condition, Failure, Kind, Listed, Store};
 use opjournal::time::{Reading, Stamp};
+use reading::{kind, list_all};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
@@ -32,51 +34,23 @@ fn put(runtime: &Runtime, store: &LocalStore, key: &str, body: impl Into<Bytes>,
 }
 
 fn get(runtime: &Runtime, store: &LocalStore, key: &str) -> Result<Vec<u8>, Failure> {
-    runtime.block_on(async {
-        let Get::Found(mut object) = store.get(key, GetOptions::default()).await? else { panic!("not modified") };
-        let mut body = Vec::new();
-        while let Some(chunk) = object.body.next().await {
-            body.extend_from_slice(&chunk?);
-        }
-        Ok(body)
-    })
+    runtime.block_on(reading::get(store, key)).map(|(_, body)| body)
 }
 
 fn list(runtime: &Runtime, store: &LocalStore) -> Vec<Listed> {
-    let (mut listed, mut after) = (Vec::new(), None);
-    loop {
-        let page = runtime.block_on(store.list(".metadata/", after.as_deref())).expect("a LIST");
-        listed.extend(page.objects);
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return listed,
-        }
-    }
+    runtime.block_on(list_all(store, ".metadata/"))
 }
 
-fn kind<T>(result: Result<T, Failure>) -> Kind {
-    match result {
-        Ok(_) => panic!("done, though it should have failed"),
-        Err(failure) => failure.kind,
-    }
-}
-
-/// This program again, in the role `role`. It is found by its inode: another user may not be able to walk to it.
-fn child(role: &str, directory: &Path) -> Command {
-    let program = if cfg!(target_os = "linux") { "/proc/self/exe".into() } else { std::env::current_exe().expect("this program") };
-    let mut command = Command::new(program);
-    command.args(["--exact", "the_role_of_another_process", "--nocapture", "--test-threads=1"]);
-    command.env("OPJOURNAL_TEST_CHILD", role).env("OPJOURNAL_TEST_DIR", directory);
-    command
+fn process(role: &str, directory: &Path) -> Command {
+    roles::process("the_role_of_another_process", role, directory)
 }
 
 /// Not a test of its own: what the other processes do.
 #[test]
 fn the_role_of_another_process() {
-    let Ok(role) = std::env::var("OPJOURNAL_TEST_CHILD") else { return };
-    let directory = std::env::var_os("OPJOURNAL_TEST_DIR").expect("a directory");
+    let Some((role, directory)) = roles::asked() else { return };
     let runtime = runtime();
-    let store = open(Path::new(&directory), &runtime);
+    let store = open(&directory, &runtime);
     match role.as_str() {
         "writes and counts" => write_and_count(&runtime, &store),
         "may only read" => {
@@ -99,11 +73,11 @@ fn the_role_of_another_process() {
             println!("said: {failure}");
             assert_eq!(list(&runtime, &store), []);
             put(&runtime, &store, ".metadata/a/small.json", "small", Condition::Absent).expect("what fits is written");
-            assert_eq!(fs::read_dir(Path::new(&directory).join(".opjournal/tmp")).expect("a directory").count(), 0);
+            assert_eq!(fs::read_dir(directory.join(".opjournal/tmp")).expect("a directory").count(), 0);
         }
         other => panic!("no such role: {other}"),
     }
-    println!("role: done");
+    roles::played();
 }
 
 /// Writes objects and counts in one that all processes share, and says what was acknowledged, until it is killed.
@@ -119,11 +93,8 @@ fn write_and_count(runtime: &Runtime, store: &LocalStore) {
         let stamp = put(runtime, store, &key, body, Condition::Absent).expect("a PUT");
         say(format!("put {key} {}\n", stamp.as_nanos()));
         loop {
-            let (etag, count) = runtime.block_on(async {
-                let Get::Found(mut object) = store.get(COUNTER, GetOptions::default()).await.expect("a GET") else { unreachable!() };
-                let chunk = object.body.next().await.expect("a chunk").expect("a chunk");
-                (object.etag, std::str::from_utf8(&chunk).expect("text").parse::<u64>().expect("a number"))
-            });
+            let (etag, body) = runtime.block_on(reading::get(store, COUNTER)).expect("a GET");
+            let count: u64 = std::str::from_utf8(&body).expect("text").parse().expect("a number");
             match put(runtime, store, COUNTER, (count + 1).to_string(), Condition::Matches(etag)) {
                 Ok(_) => break say(format!("count {}\n", count + 1)),
                 Err(failure) => assert_eq!(failure.kind, Kind::ConditionFailed, "{failure}"),
@@ -140,7 +111,7 @@ struct Writer {
 
 impl Writer {
     fn start(directory: &Path) -> Writer {
-        let mut child = child("writes and counts", directory).stdout(Stdio::piped()).spawn().expect("a child");
+        let mut child = process("writes and counts", directory).stdout(Stdio::piped()).spawn().expect("a child");
         let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
         Writer { child, lines }
     }
@@ -297,17 +268,6 @@ fn what_is_no_key_is_refused() {
     assert_eq!(kind(runtime.block_on(store.list("../", None))), Kind::Refused);
 }
 
-/// Runs a role as somebody who does not own the directory. Root has every right, and so becomes another user.
-fn run_without_rights(role: &str, directory: &Path) {
-    let mut command = child(role, directory);
-    if fs::metadata("/proc/self").map_or(0, |process| process.uid()) == 0 {
-        command.gid(65_534).uid(65_534);
-    }
-    let output = command.output().expect("a child");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("role: done"), "{said}{}", String::from_utf8_lossy(&output.stderr));
-}
-
 #[test]
 fn a_read_only_directory_can_be_read_and_a_closed_one_cannot() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -323,42 +283,25 @@ fn a_read_only_directory_can_be_read_and_a_closed_one_cannot() {
         fs::set_permissions(directory.path().join(".opjournal/publication"), fs::Permissions::from_mode(rights & 0o444)).ok();
     };
     allow(0o555);
-    run_without_rights("may only read", directory.path());
+    let play = |role: &str| roles::play(roles::without_rights(process(role, directory.path())));
+    play("may only read");
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o000)).expect("set");
-    run_without_rights("may do nothing", directory.path());
+    play("may do nothing");
     allow(0o755);
-}
-
-/// Runs the role "has no space" in `directory`, after `setup` in a shell.
-fn run_without_space(setup: &str, directory: &Path) -> (Option<i32>, String) {
-    let role = child("has no space", directory);
-    let mut command = Command::new("sh");
-    command.arg("-c").arg(format!("{setup}; exec \"$@\"")).arg("sh").arg(std::env::current_exe().expect("this program"));
-    command.args(role.get_args());
-    command.envs(role.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let output = command.output().expect("a child");
-    (output.status.code(), format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
 }
 
 #[test]
 fn a_body_over_the_size_limit_of_the_process_is_refused_whole() {
     let directory = tempfile::tempdir().expect("a directory");
-    let (status, said) = run_without_space("trap '' XFSZ; ulimit -f 2048", directory.path());
-    assert!(status == Some(0) && said.contains("role: done") && said.contains("refuses it"), "{status:?}: {said}");
+    let limited = roles::after("trap '' XFSZ; ulimit -f 2048", &process("has no space", directory.path()));
+    let said = roles::play(limited);
+    assert!(said.contains("refuses it"), "{said}");
 }
 
 #[test]
 fn a_full_disk_refuses_a_body_whole() {
-    const CANNOT_MOUNT: i32 = 77;
     let directory = tempfile::tempdir().expect("a directory");
-    let path = directory.path().display();
-    // In a mount namespace of its own, so that nothing is left mounted.
-    let inner = format!("mount -t tmpfs -o size=2m none {path} || exit {CANNOT_MOUNT}; exec \"$@\"");
-    let mount = format!("unshare -m true || exit {CANNOT_MOUNT}; set -- unshare -m sh -c '{inner}' sh \"$@\"");
-    let (status, said) = run_without_space(&mount, directory.path());
-    if status == Some(CANNOT_MOUNT) {
-        println!("skipped: this user may not mount a small file system ({})", said.trim());
-        return;
+    if let Some(said) = roles::play_on_small_disk(2, directory.path(), &process("has no space", directory.path())) {
+        assert!(said.contains("no space is left"), "{said}");
     }
-    assert!(status == Some(0) && said.contains("role: done") && said.contains("no space is left"), "{status:?}: {said}");
 }

@@ -1,12 +1,12 @@
 //! What the S3 store sends, and what it makes of every kind of answer, or of none.
 #![cfg(feature = "s3")]
 
+mod reading;
 mod servers;
 
-use futures_util::StreamExt;
 use opjournal::config::S3Config;
 use opjournal::store::s3::S3Store;
-use opjournal::store::{Condition, ETag, Failure, Get, GetOptions, Kind, Store};
+use opjournal::store::{Condition, ETag, Failure, GetOptions, Kind, Store};
 use opjournal::time::Stamp;
 use servers::wire::{Relay, Scripted, Step, answer, answer_of};
 use servers::{BUCKET, Product, config_for, free_port};
@@ -30,12 +30,7 @@ fn error(code: &str) -> String {
 }
 
 async fn read(store: &S3Store, options: GetOptions) -> Result<Vec<u8>, Failure> {
-    let Get::Found(mut object) = store.get(KEY, options).await? else { panic!("not modified") };
-    let mut body = Vec::new();
-    while let Some(chunk) = object.body.next().await {
-        body.extend_from_slice(&chunk?);
-    }
-    Ok(body)
+    reading::body(reading::open(store, KEY, options).await?).await
 }
 
 /// What a GET makes of `step`; and it asks only once.

@@ -1,17 +1,18 @@
 //! Directories that are missing, closed to this user, or full. Other users and full disks are played by this program
-//! itself, told by `OPJOURNAL_TEST_CHILD` what to do in `OPJOURNAL_TEST_DIR`.
+//! itself.
 
 use super::stage::{AMPLE, NS, Place, ask, n, open, play, told};
+use crate::roles;
 use opjournal::error::Status;
 use serde_json::json;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
-const ROLE: &str = "bad_input::directories::the_role_of_another_process";
-const CANNOT_MOUNT: i32 = 77;
+fn process(role: &str, directory: &Path) -> Command {
+    roles::process("bad_input::directories::the_role_of_another_process", role, directory)
+}
 
 #[test]
 fn a_directory_that_is_missing_is_named() {
@@ -54,24 +55,11 @@ fn a_directory_that_goes_away_and_comes_back_loses_nothing() {
     });
 }
 
-/// This program again, in the role `role`. It is found by its inode: another user may not be able to walk to it.
-fn child(program: &Path, role: &str, directory: &Path) -> Command {
-    let mut command = Command::new(program);
-    command.args(["--exact", ROLE, "--nocapture", "--test-threads=1"]);
-    command.env("OPJOURNAL_TEST_CHILD", role).env("OPJOURNAL_TEST_DIR", directory);
-    command
-}
-
-fn assert_done(output: &Output) {
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("role: done"), "{said}{}", String::from_utf8_lossy(&output.stderr));
-}
-
 /// Not a test of its own: what the other processes do.
 #[test]
 fn the_role_of_another_process() {
-    let Ok(role) = std::env::var("OPJOURNAL_TEST_CHILD") else { return };
-    let path = std::env::var("OPJOURNAL_TEST_DIR").expect("a directory");
+    let Some((role, path)) = roles::asked() else { return };
+    let path = path.to_str().expect("text").to_owned();
     let config = json!({ "store": format!("file://{path}") });
     play(async move {
         match role.as_str() {
@@ -102,7 +90,7 @@ fn the_role_of_another_process() {
             "has no space" => fill_and_go_on(&config, &path).await,
             other => panic!("no such role: {other}"),
         }
-        println!("role: done");
+        roles::played();
     });
 }
 
@@ -175,22 +163,13 @@ fn who_may_only_read_reads_and_is_told_so() {
             fs::set_permissions(&path, Permissions::from_mode(rights)).expect("set");
         }
     };
-    // Root has every right, and so becomes another user.
-    let is_root = fs::metadata("/proc/self").map_or(0, |process| process.uid()) == 0;
-    let program = if cfg!(target_os = "linux") { "/proc/self/exe".into() } else { std::env::current_exe().expect("this program") };
-    let run = |role: &str| {
-        let mut command = child(&program, role, place.path());
-        if is_root {
-            command.gid(65_534).uid(65_534);
-        }
-        assert_done(&command.output().expect("a child"));
-    };
+    let play = |role: &str| roles::play(roles::without_rights(process(role, place.path())));
     allow(0o555, 0o444);
     let before = all();
-    run("may only read");
+    play("may only read");
     assert_eq!(all(), before, "nothing was written");
     fs::set_permissions(place.path(), Permissions::from_mode(0o000)).expect("set");
-    run("may do nothing");
+    play("may do nothing");
     fs::set_permissions(place.path(), Permissions::from_mode(0o755)).expect("set");
     assert_eq!(all(), before);
     allow(0o755, 0o644);
@@ -199,17 +178,5 @@ fn who_may_only_read_reads_and_is_told_so() {
 #[test]
 fn a_full_disk_refuses_what_does_not_fit() {
     let place = tempfile::tempdir().expect("a directory");
-    // In a mount namespace of its own, so that nothing is left mounted.
-    let inner = format!("mount -t tmpfs -o size=4m none {} || exit {CANNOT_MOUNT}; exec \"$@\"", place.path().display());
-    let script = format!("unshare -m true || exit {CANNOT_MOUNT}; exec unshare -m sh -c '{inner}' sh \"$@\"");
-    let role = child(Path::new("-"), "has no space", place.path());
-    let mut command = Command::new("sh");
-    command.arg("-c").arg(script).arg("sh").arg(std::env::current_exe().expect("this program")).args(role.get_args());
-    command.envs(role.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let output = command.output().expect("a child");
-    if output.status.code() == Some(CANNOT_MOUNT) {
-        println!("skipped: this user may not mount a small file system ({})", String::from_utf8_lossy(&output.stderr).trim());
-        return;
-    }
-    assert_done(&output);
+    roles::play_on_small_disk(4, place.path(), &process("has no space", place.path()));
 }

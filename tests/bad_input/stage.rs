@@ -1,11 +1,12 @@
 //! A store to misuse, a replica on it, and how a refusal is looked at.
 
+use crate::reading;
 use bytes::Bytes;
 use opjournal::config::Config;
 use opjournal::environment::{Environment, Process};
 use opjournal::error::{Error, Outcome, Status};
 use opjournal::journal::{Applied, Journal, Namespace};
-use opjournal::store::{self, Condition, Get, GetOptions, Listed, Store};
+use opjournal::store::{self, Condition, Listed, Store};
 use opjournal::time::Reading;
 use serde_json::{Value, json};
 use std::future::Future;
@@ -121,26 +122,12 @@ impl Place {
     }
 
     pub async fn get(&self, key: &str) -> Vec<u8> {
-        use futures_util::StreamExt;
-        let Get::Found(mut object) = self.store.get(key, GetOptions::default()).await.expect("read") else { panic!("not modified") };
-        let mut body = Vec::new();
-        while let Some(chunk) = object.body.next().await {
-            body.extend_from_slice(&chunk.expect("a chunk"));
-        }
-        body
+        reading::get(&*self.store, key).await.expect("read").1
     }
 
     /// Every object with its tag and stamp: equal lists are equal stores, in which nothing was even rewritten.
     pub async fn contents(&self) -> Vec<Listed> {
-        let (mut listed, mut after) = (Vec::new(), None);
-        loop {
-            let page = self.store.list("", after.as_deref()).await.expect("a LIST");
-            listed.extend(page.objects);
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return listed,
-            }
-        }
+        reading::list_all(&*self.store, "").await
     }
 
     pub async fn keys(&self) -> Vec<String> {
