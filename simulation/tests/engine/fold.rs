@@ -1,6 +1,6 @@
 //! Folds and rollups: what is folded, followed, deleted, lost and put back.
 
-use super::stage::{NS, add, append, digest, n, play, settings, status};
+use super::stage::{NS, ROLLUP, add, add_often, append, digest, n, play, settings, status};
 use opjournal::error::Status;
 use opjournal_simulation::store::Character;
 
@@ -33,7 +33,7 @@ fn segments_are_folded_and_deleted_and_followed_without_a_download() {
 fn a_rollup_that_a_person_deletes_is_put_back() {
     play(Character::plain(), |stage| async move {
         let (a, _on_a) = stage.replica_that_folded().await;
-        stage.store().delete(&[".metadata/ns/rollup.json".into()]).await.expect("deleted");
+        stage.store().delete(&[ROLLUP.to_owned()]).await.expect("deleted");
         stage.pause(5).await;
         assert_eq!(a.figure("namespaces.ns.written_forward"), 1);
         let b = stage.replica("b", settings()).await;
@@ -47,12 +47,12 @@ fn a_lost_rollup_is_noticed_by_who_starts_anew() {
         let (a, on_a) = stage.replica_that_folded().await;
         add(&on_a, 1).await.expect("applied");
         a.journal.close(None).await.expect("nothing is open");
-        stage.store().delete(&[".metadata/ns/rollup.json".into()]).await.expect("deleted");
+        stage.store().delete(&[ROLLUP.to_owned()]).await.expect("deleted");
         let b = stage.replica("b", settings()).await;
         let error = b.journal.namespace(NS, b.after(60)).await.err().expect("refused");
         assert_eq!(error.status, Status::RollupLost);
-        assert!(error.message.contains(".metadata/ns/rollup.json") && error.message.contains('6'), "{error}");
-        assert!(!stage.has(".metadata/ns/rollup.json").await);
+        assert!(error.message.contains(ROLLUP) && error.message.contains('6'), "{error}");
+        assert!(!stage.has(ROLLUP).await);
     });
 }
 
@@ -65,11 +65,9 @@ fn a_legacy_object_is_read_and_pinned_when_there_is_something_to_fold() {
         assert_eq!(n(&on_a), 41);
         stage.pause(20).await;
         assert_eq!(stage.keys().await, [".metadata/ns.json"], "reading writes nothing");
-        for _ in 0..6 {
-            add(&on_a, 1).await.expect("applied");
-        }
+        add_often(&on_a, 6).await;
         stage.pause(30).await;
-        assert!(stage.has(".metadata/ns/rollup.json").await);
+        assert!(stage.has(ROLLUP).await);
         let b = stage.replica("b", settings()).await;
         assert_eq!(n(&b.open(NS).await), 47);
     });
@@ -105,17 +103,13 @@ fn a_late_copy_of_a_folded_segment_is_no_loss_to_its_writer() {
     play(Character::plain(), |stage| async move {
         let (a, b) = (stage.replica("a", settings()).await, stage.replica("b", settings()).await);
         let (on_a, on_b) = (a.open(NS).await, b.open(NS).await);
-        for _ in 0..5 {
-            add(&on_b, 1).await.expect("applied");
-        }
+        add_often(&on_b, 5).await;
         let key = format!(".metadata/{NS}/{}", add(&on_a, 1).await.expect("applied"));
         let body = stage.read(&key).await.to_string();
         stage.world.freeze(a.process.id());
         stage.pause(40).await;
         assert!(!stage.has(&key).await, "folded and deleted");
-        for _ in 0..5 {
-            add(&on_b, 1).await.expect("applied");
-        }
+        add_often(&on_b, 5).await;
         stage.pause(40).await;
         // Its name has left the proof with the second fold.
         // A repetition of its PUT arrives, long after it expired, and finds the place empty.

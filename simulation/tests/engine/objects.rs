@@ -1,6 +1,6 @@
 //! Objects that are damaged, hostile, or from a newer version.
 
-use super::stage::{NS, Proxy, add, ask, digest, n, play, settings, status};
+use super::stage::{NS, Proxy, ROLLUP, add, add_often, ask, digest, n, play, settings, status};
 use async_trait::async_trait;
 use opjournal::config::Settings;
 use opjournal::error::Status;
@@ -23,9 +23,7 @@ fn an_unreadable_segment_degrades_and_quarantine_heals() {
         assert_eq!(error.status, Status::Unreadable);
         assert!(error.message.contains(bad) && error.message.contains("SetTTL"), "{error}");
         // What is open goes on.
-        for _ in 0..8 {
-            add(&on_a, 1).await.expect("applied");
-        }
+        add_often(&on_a, 8).await;
         assert_eq!(n(&on_a), 9);
         stage.pause(40).await;
         assert_eq!(a.figure("namespaces.ns.folds"), 0, "no fold passes it");
@@ -64,13 +62,13 @@ fn a_newer_format_is_told_and_never_moved() {
 fn an_unreadable_rollup_serves_on_and_opens_nothing() {
     play(Character::plain(), |stage| async move {
         let (_a, on_a) = stage.replica_that_folded().await;
-        stage.put(".metadata/ns/rollup.json", r#"{"format":9,"state":{}}"#).await;
+        stage.put(ROLLUP, r#"{"format":9,"state":{}}"#).await;
         assert_eq!(status(on_a.flush(None).await), Status::Unreadable);
         assert_eq!(n(&on_a), 6);
         let b = stage.replica("b", settings()).await;
         let error = b.journal.namespace(NS, None).await.err().expect("refused");
         assert_eq!(error.status, Status::Unreadable);
-        assert_eq!(error.details["object"], ".metadata/ns/rollup.json");
+        assert_eq!(error.details["object"], ROLLUP);
     });
 }
 
@@ -92,9 +90,7 @@ fn a_segment_whose_name_needs_escaping_is_folded_like_any_other() {
         let on_a = a.open(NS).await;
         let segment = r#"{"ops":[{"op":"IntAdd","Key":"n","Delta":10}],"writer":"w\"\\"}"#;
         stage.put(r#".metadata/ns/segment-a"b\c.json"#, segment).await;
-        for _ in 0..6 {
-            add(&on_a, 1).await.expect("applied");
-        }
+        add_often(&on_a, 6).await;
         stage.pause(60).await;
         assert_eq!(a.figure("namespaces.ns.folds"), 1);
         on_a.flush(None).await.expect("the rollup can be read");
@@ -108,13 +104,11 @@ fn a_segment_whose_name_needs_escaping_is_folded_like_any_other() {
 fn a_rollup_with_a_count_that_no_namespace_reaches_is_unreadable() {
     play(Character::plain(), |stage| async move {
         let (a, on_a) = stage.replica_that_folded().await;
-        let mut rollup = stage.read(".metadata/ns/rollup.json").await;
+        let mut rollup = stage.read(ROLLUP).await;
         rollup["proof"]["count"] = u64::MAX.into();
-        stage.put(".metadata/ns/rollup.json", &rollup.to_string()).await;
+        stage.put(ROLLUP, &rollup.to_string()).await;
         assert_eq!(status(on_a.flush(None).await), Status::Unreadable);
-        for _ in 0..6 {
-            add(&on_a, 1).await.expect("applied");
-        }
+        add_often(&on_a, 6).await;
         stage.pause(60).await;
         assert_eq!((n(&on_a), a.figure("namespaces.ns.folds")), (12, 1), "what is open serves on, and nothing is folded");
         let b = stage.replica("b", settings()).await;
@@ -133,12 +127,10 @@ fn a_segment_with_a_count_that_no_namespace_reaches_is_no_sign_of_a_loss() {
         let b = stage.replica("b", settings()).await;
         let on_b = b.open(NS).await;
         assert_eq!(n(&on_b), 16);
-        for _ in 0..6 {
-            add(&on_a, 1).await.expect("applied");
-        }
+        add_often(&on_a, 6).await;
         stage.pause(60).await;
         assert_eq!(a.figure("namespaces.ns.folds") + b.figure("namespaces.ns.folds"), 2);
-        assert_eq!(stage.read(".metadata/ns/rollup.json").await["proof"]["count"], 13);
+        assert_eq!(stage.read(ROLLUP).await["proof"]["count"], 13);
     });
 }
 
@@ -223,9 +215,7 @@ fn a_list_that_shows_the_same_page_again_ends_the_tick() {
         let a = stage.replica_behind(SamePage(repeats.clone()), "a", settings()).await;
         // The second namespace makes it a LIST of all.
         let (on_a, _other) = (a.open(NS).await, a.open("other").await);
-        for _ in 0..5 {
-            add(&on_a, 1).await.expect("applied");
-        }
+        add_often(&on_a, 5).await;
         repeats.store(true, Ordering::SeqCst);
         let lists = a.figure("requests.list");
         stage.pause(30).await;

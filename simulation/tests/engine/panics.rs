@@ -3,7 +3,7 @@
 //! No input that is known makes one panic; here the store does. The world stops at a panic, so these scenarios catch it at
 //! the task, as tokio does.
 
-use super::stage::{NS, Proxy, Replica, Stage, add, n, play, settings, status};
+use super::stage::{NS, Proxy, Replica, Stage, add, add_often, n, play, settings, status};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -121,9 +121,7 @@ fn folds_go_on_after_one_that_panicked() {
         let a = replica(&stage, &panics).await;
         let on_a = a.open(NS).await;
         panics.at_rollup.store(1, Ordering::SeqCst);
-        for _ in 0..6 {
-            add(&on_a, 1).await.expect("applied");
-        }
+        add_often(&on_a, 6).await;
         stage.pause(60).await;
         assert_eq!(panics.at_rollup.load(Ordering::SeqCst), 0, "one fold panicked");
         assert_eq!((a.figure("namespaces.ns.folds"), n(&on_a)), (1, 6));

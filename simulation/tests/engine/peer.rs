@@ -1,14 +1,13 @@
 //! Together with the other implementation of the bucket format, the peer: it folds without a proof, and the next fold here
 //! begins a new chain, whose count may be smaller than that of the chain before it.
 
-use super::stage::{NS, Stage, add, digest, n, play, settings};
+use super::stage::{NS, ROLLUP, Replica, Stage, add, add_often, digest, n, play, settings};
 use opjournal::Namespace;
 use opjournal::config::{Compaction, Settings};
 use opjournal::error::Status;
 use opjournal_simulation::store::Character;
 use serde_json::{Value, json};
 
-const ROLLUP: &str = ".metadata/ns/rollup.json";
 const PEERS: &str = ".metadata/ns/segment-01999999-0000-7000-8000-000000000001.json";
 
 /// The peer adds 10 to `n`, and folds everything that is listed, which makes `n` what is given.
@@ -26,10 +25,17 @@ async fn peer_deletes(stage: &Stage) {
     stage.store().delete(&keys).await.expect("deleted");
 }
 
-async fn add_often(namespace: &Namespace, times: usize) {
-    for _ in 0..times {
-        add(namespace, 1).await.expect("applied");
-    }
+/// The peer folds and deletes the six that were there, and a replica that never saw their count folds four of its own.
+async fn a_chain_that_begins_at_four(stage: &Stage) -> (Replica, Namespace) {
+    peer_folds(stage, 16).await;
+    peer_deletes(stage).await;
+    let b = stage.replica("b", settings()).await;
+    let on_b = b.open(NS).await;
+    assert_eq!(n(&on_b), 16);
+    add_often(&on_b, 4).await;
+    stage.pause(40).await;
+    assert_eq!(stage.read(ROLLUP).await["proof"]["count"], 4);
+    (b, on_b)
 }
 
 #[test]
@@ -79,15 +85,7 @@ fn a_replica_that_was_away_takes_over_a_chain_that_began_at_a_smaller_count() {
     play(Character::plain(), |stage| async move {
         let (a, on_a) = stage.replica_that_folded().await;
         stage.bucket.cut_off(a.process.id(), true);
-        peer_folds(&stage, 16).await;
-        peer_deletes(&stage).await;
-        // It never saw the count of the first chain.
-        let b = stage.replica("b", settings()).await;
-        let on_b = b.open(NS).await;
-        assert_eq!(n(&on_b), 16);
-        add_often(&on_b, 4).await;
-        stage.pause(40).await;
-        assert_eq!(stage.read(ROLLUP).await["proof"]["count"], 4);
+        let (b, _) = a_chain_that_begins_at_four(&stage).await;
         b.journal.close(None).await.expect("closed");
         stage.bucket.cut_off(a.process.id(), false);
         on_a.flush(None).await.expect("flushed");
@@ -127,13 +125,7 @@ fn a_greater_count_of_the_chain_before_is_no_sign_of_a_loss() {
     play(Character::plain(), |stage| async move {
         let (a, _) = stage.replica_that_folded().await;
         a.journal.close(None).await.expect("closed");
-        peer_folds(&stage, 16).await;
-        peer_deletes(&stage).await;
-        let b = stage.replica("b", settings()).await;
-        let on_b = b.open(NS).await;
-        add_often(&on_b, 4).await;
-        stage.pause(40).await;
-        assert_eq!(stage.read(ROLLUP).await["proof"]["count"], 4);
+        let (b, on_b) = a_chain_that_begins_at_four(&stage).await;
         // By a replica that knew the first chain, and not yet the second.
         let late = r#"{"ops":[{"op":"IntAdd","Key":"n","Delta":10}],"writer":"old","folded":6}"#;
         stage.put(".metadata/ns/segment-01999999-0000-7000-8000-000000000002.json", late).await;
@@ -155,13 +147,7 @@ fn a_rollup_of_the_chain_before_is_noticed_though_its_count_is_greater() {
         a.journal.close(None).await.expect("closed");
         let before = stage.read(ROLLUP).await;
         assert_eq!(before["proof"]["count"], 6);
-        peer_folds(&stage, 16).await;
-        peer_deletes(&stage).await;
-        let b = stage.replica("b", settings()).await;
-        let on_b = b.open(NS).await;
-        add_often(&on_b, 4).await;
-        stage.pause(40).await;
-        assert_eq!(stage.read(ROLLUP).await["proof"]["count"], 4);
+        let (b, on_b) = a_chain_that_begins_at_four(&stage).await;
         add(&on_b, 1).await.expect("applied");
         b.journal.close(None).await.expect("closed");
         stage.put(ROLLUP, &before.to_string()).await;

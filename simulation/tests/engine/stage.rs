@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub const NS: &str = "ns";
+pub const ROLLUP: &str = ".metadata/ns/rollup.json";
 
 /// A world with one bucket.
 #[derive(Clone)]
@@ -91,9 +92,7 @@ impl Stage {
     pub async fn replica_that_folded(&self) -> (Replica, Namespace) {
         let replica = self.replica("a", settings()).await;
         let namespace = replica.open(NS).await;
-        for _ in 0..6 {
-            add(&namespace, 1).await.expect("applied");
-        }
+        add_often(&namespace, 6).await;
         self.pause(30).await;
         assert_eq!(replica.figure("namespaces.ns.folds"), 1);
         (replica, namespace)
@@ -203,6 +202,13 @@ impl Replica {
 pub async fn add(namespace: &Namespace, delta: i64) -> Result<String, Error> {
     let ops = format!(r#"{{"op":"IntAdd","Key":"n","Delta":{delta}}}"#);
     namespace.submit(ops.as_bytes(), None)?.outcome().await.map(|applied| applied.segment.to_string())
+}
+
+/// Adds one, in so many batches.
+pub async fn add_often(namespace: &Namespace, times: usize) {
+    for _ in 0..times {
+        add(namespace, 1).await.expect("applied");
+    }
 }
 
 /// An append of a value large enough that rollups are not read whole.

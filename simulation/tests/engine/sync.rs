@@ -1,6 +1,6 @@
 //! Ticks and Flush: what they show, and what they ask of the store.
 
-use super::stage::{NS, add, digest, n, play, settings, status};
+use super::stage::{NS, add, add_often, digest, n, play, settings, status};
 use futures_util::future::join_all;
 use opjournal::config::Settings;
 use opjournal::error::Status;
@@ -92,9 +92,7 @@ fn read_only_never_writes() {
         let on_a = a.open(NS).await;
         let reader = stage.replica("reader", Settings { read_only: true, ..settings() }).await;
         let on_reader = reader.open(NS).await;
-        for _ in 0..6 {
-            add(&on_a, 1).await.expect("applied");
-        }
+        add_often(&on_a, 6).await;
         a.journal.close(None).await.expect("nothing is open");
         assert_eq!(add(&on_reader, 1).await.expect_err("refused").status, Status::ReadOnly);
         assert_eq!(status(on_reader.quarantine("segment-x.json", None).await), Status::ReadOnly);

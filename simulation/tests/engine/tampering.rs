@@ -1,6 +1,6 @@
 //! A person deletes the rollup, or puts an old one back.
 
-use super::stage::{NS, Proxy, Replica, Stage, add, ask, digest, n, play, settings};
+use super::stage::{NS, Proxy, ROLLUP, Replica, Stage, add, add_often, ask, digest, n, play, settings};
 use async_trait::async_trait;
 use bytes::Bytes;
 use opjournal::Namespace;
@@ -8,8 +8,6 @@ use opjournal::store::{Condition, Failure, Kind, Put, Store};
 use opjournal_simulation::store::{Bucket, Character};
 use opjournal_simulation::world::ProcessId;
 use serde_json::json;
-
-const ROLLUP: &str = ".metadata/ns/rollup.json";
 
 /// The first PUT of a segment is done, and then nothing comes through any more.
 struct CutOffAfterPut(Bucket, ProcessId);
@@ -47,9 +45,7 @@ fn nothing_is_settled_as_failed_by_a_rollup_that_is_behind() {
         // It is folded and deleted by another replica, of which nobody is left to put back what the person takes away.
         let a = stage.replica("a", settings()).await;
         let on_a = a.open(NS).await;
-        for _ in 0..5 {
-            add(&on_a, 1).await.expect("applied");
-        }
+        add_often(&on_a, 5).await;
         stage.pause(40).await;
         assert_eq!((a.figure("namespaces.ns.folds"), stage.segments().await.len()), (1, 0));
         add(&on_a, 1).await.expect("applied");
@@ -73,9 +69,7 @@ fn nothing_is_settled_as_failed_once_something_that_was_listed_is_missed() {
     play(Character::plain(), |stage| async move {
         let a = stage.replica("a", settings()).await;
         let on_a = a.open(NS).await;
-        for _ in 0..4 {
-            add(&on_a, 1).await.expect("applied");
-        }
+        add_often(&on_a, 4).await;
         let (b, on_b, outcome) = cut_off_with_an_open_segment(&stage).await;
 
         // All of it is folded and deleted, and nobody is left who knows of the rollup that is taken away then.
@@ -100,9 +94,7 @@ fn what_was_listed_and_is_in_no_rollup_any_more_is_missed_aloud() {
         let on_a = a.open(NS).await;
         let b = stage.replica("b", settings()).await;
         let on_b = b.open(NS).await;
-        for _ in 0..4 {
-            add(&on_a, 1).await.expect("applied");
-        }
+        add_often(&on_a, 4).await;
         on_b.flush(None).await.expect("flushed");
         assert_eq!(n(&on_b), 4);
 
@@ -122,9 +114,7 @@ fn what_was_listed_and_is_in_no_rollup_any_more_is_missed_aloud() {
 async fn fourteen_folded(stage: &Stage) -> (Replica, Namespace, serde_json::Value) {
     let (a, on_a) = stage.replica_that_folded().await;
     let six = stage.read(ROLLUP).await;
-    for _ in 0..8 {
-        add(&on_a, 1).await.expect("applied");
-    }
+    add_often(&on_a, 8).await;
     stage.pause(60).await;
     assert_eq!((folded(stage).await, stage.segments().await.len()), (14, 0));
     (a, on_a, six)
