@@ -103,7 +103,11 @@ impl<'a> Checker<'a> {
     }
 
     fn violate_about(&mut self, about: About, promise: &'static str, what: String) {
-        self.violations.push(Violation::new(self.now, promise, what).about(about));
+        self.violate_at(self.now, about, promise, what);
+    }
+
+    fn violate_at(&mut self, at: Time, about: About, promise: &'static str, what: String) {
+        self.violations.push(Violation::new(at, promise, what).about(about));
     }
 
     fn event(&mut self, event: &'a Event) {

@@ -13,21 +13,13 @@ impl Checker<'_> {
             let is_in_end = last.is_some_and(|(_, state, _)| self.contents[&(namespace, state)].held.contains(id));
             let settled = self.settled.get(&id).copied();
             let ending = self.endings.get(&id).cloned();
-            let failed = self.refused.contains(&id) || matches!(ending, Some(Ending::Failed { .. }));
-            if failed || settled == Some(Settlement::Failed) {
-                if let Some((at, replica)) = shown {
-                    self.now = at;
-                    self.violate_about(
-                        About::Failed(id),
-                        "P2",
-                        format!("batch {id} failed ({ending:?}, settled {settled:?}) and was shown by replica {replica}"),
-                    );
-                } else if is_in_end {
-                    self.violate_about(
-                        About::Failed(id),
-                        "P2",
-                        format!("batch {id} failed ({ending:?}, settled {settled:?}) and is in the final state"),
-                    );
+            if self.refused.contains(&id) || matches!(ending, Some(Ending::Failed { .. })) || settled == Some(Settlement::Failed) {
+                let seen = match shown {
+                    Some((at, replica)) => Some((at, format!("was shown by replica {replica}"))),
+                    None => is_in_end.then(|| (self.now, "is in the final state".to_owned())),
+                };
+                if let Some((at, seen)) = seen {
+                    self.violate_at(at, About::Failed(id), "P2", format!("batch {id} failed ({ending:?}, settled {settled:?}) and {seen}"));
                 }
             }
             let applied = matches!(ending, Some(Ending::Applied { .. })) || settled == Some(Settlement::Applied);
@@ -35,12 +27,8 @@ impl Checker<'_> {
                 self.violate_about(About::Gone(id), "P1", format!("batch {id} was acknowledged and is not in the final state"));
             }
             if let (Some((at, replica)), Some(_), false) = (shown, last, is_in_end) {
-                self.now = at;
-                self.violate_about(
-                    About::Gone(id),
-                    "P5",
-                    format!("batch {id} was shown by replica {replica} and is not in the final state"),
-                );
+                let what = format!("batch {id} was shown by replica {replica} and is not in the final state");
+                self.violate_at(at, About::Gone(id), "P5", what);
             }
         }
         if self.fairness.one_clock_stamps {
@@ -56,12 +44,8 @@ impl Checker<'_> {
             let log = &self.contents[&(namespace, state)].log;
             let Some(place) = log.iter().position(|other| *other == id) else { continue };
             if let Some(later) = log[place..].iter().copied().find(|other| listed.contains(*other)) {
-                self.now = at;
-                self.violate_about(
-                    About::Order(id, later),
-                    "P5",
-                    format!("batch {id} sorts before batch {later}, which its replica had listed before it wrote"),
-                );
+                let what = format!("batch {id} sorts before batch {later}, which its replica had listed before it wrote");
+                self.violate_at(at, About::Order(id, later), "P5", what);
             }
         }
     }

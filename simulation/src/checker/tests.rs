@@ -84,6 +84,18 @@ fn p1_acknowledged_and_lost() {
 }
 
 #[test]
+fn what_is_gone_at_the_end_is_told_of_its_own_time() {
+    let mut hand = Hand::new();
+    let shown = hand.submit(0);
+    hand.view(1, &[shown]);
+    let acknowledged = hand.submit(0);
+    hand.applied(acknowledged);
+    hand.last(0, &[]);
+    let times: Vec<_> = check(&hand.0, Fairness::default()).iter().map(|violation| (violation.at, violation.promise)).collect();
+    assert_eq!(times, [(1, "P5"), (4, "P1")]);
+}
+
+#[test]
 fn p1_twice() {
     let mut hand = Hand::new();
     let id = hand.submit(0);
@@ -244,6 +256,7 @@ fn an_unreadable_segment_that_a_flush_passes_over() {
     hand.view(0, &[]).after_flush = Some(1);
     assert_eq!(hand.promises(), ["unreadable segments"]);
 }
+
 #[test]
 fn p3_open_for_too_long() {
     let mut hand = Hand::new();
