@@ -3,9 +3,10 @@
 use clap::{Args, Parser, Subcommand};
 use opjournal::mutant::Mutant;
 use opjournal_simulation::campaign::{self, Options, conclude, write_whole};
+use opjournal_simulation::mutants;
 use opjournal_simulation::plan::Profile;
 use opjournal_simulation::run::Report;
-use opjournal_simulation::shrink::{Case, RUNS, Schedule, describe, mutant_named, shrink};
+use opjournal_simulation::shrink::{Case, RUNS, Schedule, describe, shrink};
 use opjournal_simulation::store::clock;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -53,12 +54,8 @@ struct Run {
     /// Seeds at once. Without it: one for each core.
     #[arg(long)]
     threads: Option<usize>,
-    /// One profile for all seeds, instead of the one that each decides for.
-    #[arg(long, value_parser = profile)]
-    profile: Option<Profile>,
-    /// Take this defence of the engine away.
-    #[arg(long, value_parser = mutant)]
-    mutant: Option<Mutant>,
+    #[command(flatten)]
+    meaning: Meaning,
     /// Say how it goes every 5 seconds, also where no terminal is.
     #[arg(long)]
     progress: bool,
@@ -80,30 +77,39 @@ struct Run {
 struct Which {
     #[arg(long)]
     seed: u64,
-    /// The profile, instead of the one that the seed decides for.
-    #[arg(long, value_parser = profile)]
-    profile: Option<Profile>,
-    /// Take this defence of the engine away.
-    #[arg(long, value_parser = mutant)]
-    mutant: Option<Mutant>,
+    #[command(flatten)]
+    meaning: Meaning,
 }
 
 #[derive(Args)]
 struct Replay {
     #[arg(long, required_unless_present = "schedule")]
     seed: Option<u64>,
-    /// The profile, instead of the one that the seed decides for.
-    #[arg(long, value_parser = profile, conflicts_with = "schedule")]
-    profile: Option<Profile>,
-    /// Take this defence of the engine away.
-    #[arg(long, value_parser = mutant, conflicts_with = "schedule")]
-    mutant: Option<Mutant>,
+    #[command(flatten)]
+    meaning: Meaning,
     /// Print everything that happened.
     #[arg(long)]
     trace: bool,
     /// What a shrink wrote.
-    #[arg(long, conflicts_with = "seed")]
+    #[arg(long, conflicts_with_all = ["seed", "profile", "mutant"])]
     schedule: Option<PathBuf>,
+}
+
+/// What a seed means, beside its number.
+#[derive(Args, Clone, Copy)]
+struct Meaning {
+    /// The profile, instead of the one that each seed decides for.
+    #[arg(long, value_parser = profile)]
+    profile: Option<Profile>,
+    /// Take this defence of the engine away.
+    #[arg(long, value_parser = mutants::named)]
+    mutant: Option<Mutant>,
+}
+
+impl Meaning {
+    fn case(self, seed: u64) -> Case {
+        Case { seed, profile: self.profile, mutant: self.mutant }
+    }
 }
 
 fn seeds(text: &str) -> Result<Range<u64>, String> {
@@ -119,18 +125,11 @@ fn profile(text: &str) -> Result<Profile, String> {
     Profile::named(text).ok_or_else(|| format!("the profiles are {}", names.join(", ")))
 }
 
-fn mutant(text: &str) -> Result<Mutant, String> {
-    mutant_named(text).ok_or_else(|| format!("the mutants are {:?}", Mutant::ALL))
-}
-
 fn main() -> ExitCode {
     let result = match Command::parse().action {
         Action::Run(options) => run(options),
         Action::Replay(options) => replay(&options),
-        Action::Shrink(which) => {
-            let case = Case { seed: which.seed, profile: which.profile, mutant: which.mutant };
-            shrink_and_tell(case, &mut std::io::stdout()).map(|()| true)
-        }
+        Action::Shrink(which) => shrink_and_tell(which.meaning.case(which.seed), &mut std::io::stdout()).map(|()| true),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -146,14 +145,14 @@ fn run(given: Run) -> Result<bool, String> {
     let unasked = if given.limit.is_some() { 0..u64::MAX } else { 0..1000 };
     let state = match given.state {
         Some(path) => path,
-        None => default_state(given.profile, given.mutant)?,
+        None => default_state(given.meaning)?,
     };
     let options = Options {
         seeds: given.seeds.unwrap_or(unasked),
         limit: given.limit.map(Duration::from_secs),
         threads: given.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
-        profile: given.profile,
-        mutant: given.mutant,
+        profile: given.meaning.profile,
+        mutant: given.meaning.mutant,
         state: Some(state),
         afresh: given.afresh,
         stop_at_first: given.stop_at_first,
@@ -171,11 +170,11 @@ fn run(given: Run) -> Result<bool, String> {
 }
 
 /// Named after this very program, so that what different engines did is never mixed.
-fn default_state(profile: Option<Profile>, mutant: Option<Mutant>) -> Result<PathBuf, String> {
+fn default_state(meaning: Meaning) -> Result<PathBuf, String> {
     let program = std::env::current_exe().and_then(std::fs::read).map_err(|error| format!("this program cannot be read: {error}"))?;
     let hash: String = Sha256::digest(program).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    let profile = profile.map_or(String::new(), |profile| format!("-{}", profile.name()));
-    let mutant = mutant.map_or(String::new(), |mutant| format!("-{mutant:?}"));
+    let profile = meaning.profile.map_or(String::new(), |profile| format!("-{}", profile.name()));
+    let mutant = meaning.mutant.map_or(String::new(), |mutant| format!("-{mutant:?}"));
     Ok(Path::new(DIRECTORY).join(format!("campaign-{hash}{profile}{mutant}.json")))
 }
 
@@ -201,7 +200,7 @@ fn replay(given: &Replay) -> Result<bool, String> {
             let value = serde_json::from_slice(&text).map_err(|error| format!("{} is no JSON: {error}", path.display()))?;
             Schedule::from_json(&value).map_err(|error| format!("{} is no schedule: {error}", path.display()))?
         }
-        (None, Some(seed)) => Schedule::whole(Case { seed, profile: given.profile, mutant: given.mutant }),
+        (None, Some(seed)) => Schedule::whole(given.meaning.case(seed)),
         (None, None) => return Err("neither --seed nor --schedule".to_owned()),
     };
     let report = schedule.run(given.trace);

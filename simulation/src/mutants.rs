@@ -41,6 +41,12 @@ impl Ground {
     }
 }
 
+/// The mutant of this name, however it is capitalised.
+pub fn named(name: &str) -> Result<Mutant, String> {
+    let is_it = |mutant: &&Mutant| format!("{mutant:?}").eq_ignore_ascii_case(name);
+    Mutant::ALL.iter().find(is_it).copied().ok_or_else(|| format!("no mutant is called {name:?}; there are {:?}", Mutant::ALL))
+}
+
 /// The ground on which what a mutant takes away is needed most often.
 pub fn ground(mutant: Mutant) -> Ground {
     use Ground::{Aimed, Drawn};

@@ -6,6 +6,7 @@
 
 use super::dice::Dice;
 use super::faults::{Fault, Happened, Injector, Strike};
+use super::mutants;
 use super::plan::{Plan, Profile};
 use super::run::{Report, run_with};
 use super::store::{Character, clock};
@@ -47,10 +48,6 @@ impl Case {
         }
         text
     }
-}
-
-pub fn mutant_named(name: &str) -> Option<Mutant> {
-    Mutant::ALL.iter().copied().find(|mutant| format!("{mutant:?}").eq_ignore_ascii_case(name))
 }
 
 /// A way to make a plan simpler. `false`: it is as simple already.
@@ -158,11 +155,10 @@ impl Schedule {
         let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(|| format!("{value} is no text"));
         let optional = |name: &str| if value[name].is_null() { Ok(None) } else { text(&value[name]).map(Some) };
         let named = |name: String| Profile::named(&name).ok_or(format!("no profile is called {name:?}"));
-        let mutant = |name: String| mutant_named(&name).ok_or(format!("no mutant is called {name:?}"));
         let case = Case {
             seed: value["seed"].as_u64().ok_or("it names no seed")?,
             profile: optional("profile")?.map(named).transpose()?,
-            mutant: optional("mutant")?.map(mutant).transpose()?,
+            mutant: optional("mutant")?.map(|name| mutants::named(&name)).transpose()?,
         };
         let mut reductions = Vec::new();
         for name in value["reductions"].as_array().ok_or("it has no reductions")? {

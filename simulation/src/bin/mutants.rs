@@ -3,7 +3,7 @@
 use clap::Parser;
 use opjournal::mutant::{self, Mutant};
 use opjournal_simulation::aim::Aim;
-use opjournal_simulation::mutants::{Finding, Ground, find_all, ground};
+use opjournal_simulation::mutants::{Finding, Ground, find_all, ground, named};
 use opjournal_simulation::plan::Profile;
 use opjournal_simulation::run::run;
 use opjournal_simulation::store::clock;
@@ -13,8 +13,8 @@ use std::process::ExitCode;
 #[derive(Parser)]
 struct Arguments {
     /// Only these mutants.
-    #[arg(long = "mutant")]
-    mutants: Vec<String>,
+    #[arg(long = "mutant", value_parser = named)]
+    mutants: Vec<Mutant>,
     /// Looks on this ground instead of the mutant's own.
     #[arg(long)]
     ground: Option<String>,
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         let all = Aim::ALL.iter().copied().map(Ground::Aimed).chain(Profile::ALL.iter().copied().map(Ground::Drawn));
         all.filter(|ground| asked_for.is_none_or(|wanted| wanted == *ground)).map(|ground| (None, ground)).collect()
     } else {
-        let wanted = |mutant: &Mutant| arguments.mutants.is_empty() || arguments.mutants.contains(&format!("{mutant:?}"));
+        let wanted = |mutant: &Mutant| arguments.mutants.is_empty() || arguments.mutants.contains(mutant);
         let mutants = Mutant::ALL.iter().copied().filter(wanted);
         mutants.map(|mutant| (Some(mutant), asked_for.unwrap_or_else(|| ground(mutant)))).collect()
     };
