@@ -43,8 +43,8 @@ bench-go: lib $(BUILD)/lib/pkgconfig/opjournal.pc
 	CGO_LDFLAGS='-L$(abspath $(BUILD)/lib)' PKG_CONFIG_PATH=$(abspath $(BUILD)/lib/pkgconfig) \
 	    go build -C benches/go -o $(abspath $(BENCH_BUILD))/go .
 
-# make bench-price            what fleets cost: requests counted at a proxy and held against a formula; about five minutes. It fails where the
-#                             two differ
+# make bench-price            what fleets cost: requests counted at a proxy and held against a formula; six minutes or so. It fails where the two
+#                             differ
 # make bench-price-record     the same, and puts the tables into docs/performance.md
 # make price FLEET='-replicas 30 -namespaces 5 -writes 2'    computes what one fleet costs, and measures nothing; FLEET=-help tells the rest
 

@@ -200,7 +200,7 @@ func (r *running) write(ctx context.Context) {
 			case <-due.C:
 			}
 			// All replicas write to all namespaces.
-			namespace := r.namespaces[(n+n/namespaces)%replicas][n%namespaces]
+			namespace := r.namespaces[(n%namespaces+n/namespaces)%replicas][n%namespaces]
 			r.writing.Add(1)
 			go func() {
 				defer r.writing.Done()

@@ -36,6 +36,8 @@ const (
 	bytesOfHead   = 280
 	bytesOfName   = 25
 	bytesOfWriter = 105
+	// Who wrote in the last day and is gone, as after a restart. In the fleets that are run here: who made them ready.
+	writersGone = 2
 	// While a LIST began less than 2F - D - 2S after the one before, the rollup need not be read: in parts of F.
 	elision = 2 - 1.0/3 - 2.0/15
 	// After a LIST of all namespaces that was too long, so many ticks go by before the next try.
@@ -73,6 +75,10 @@ func (f fleet) cycle() cycle {
 		each := c.segments / f.namespaces
 		betweenTicks := s.sync / f.replicas
 		c.period = betweenTicks*math.Ceil(s.threshold/each/betweenTicks) + s.sync
+		if inAnInterval := math.Floor(s.sync * each / s.threshold); f.replicas > 1 && inAnInterval > 0 {
+			// A replica that found it due just before another one folded finds it due again at its next tick.
+			c.period = s.sync / inAnInterval
+		}
 		c.folded = each * c.period
 		age := math.Max(s.foldAge, 2*s.sync)
 		kept := s.foldAge + betweenTicks/2
@@ -83,7 +89,7 @@ func (f fleet) cycle() cycle {
 		}
 		c.heads = 1
 		named := c.folded * (1 + math.Floor(kept/c.period))
-		if bytesOfHead+bytesOfName*named+bytesOfWriter*f.replicas > firstHead {
+		if bytesOfHead+bytesOfName*named+bytesOfWriter*(f.replicas+writersGone) > firstHead {
 			c.heads = 2
 		}
 	}

@@ -46,6 +46,7 @@ var groups = [][]trial{
 		{with(of(2, 1000, 20), settings{sync: 15, threshold: 16, foldAge: 30}), 2},
 		{with(of(2, 1, 20), settings{sync: 15, threshold: 256, foldAge: 30, commit: 5}), 2},
 		{with(of(10, 1, 1), settings{sync: 60, threshold: 256, foldAge: 30}), 5},
+		{with(of(2, 20, 0), settings{sync: 60, threshold: 256, foldAge: 30}), 5},
 		// Whether it matters that time is scaled.
 		{of(10, 1, 1), 1},
 	},

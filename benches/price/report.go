@@ -26,10 +26,15 @@ func (m measured) expected(k kind) float64 {
 	return m.asRun().requests()[k] * m.length
 }
 
-// edge is how much of a kind may fall on either side of the window's edges: a tick of one replica, a fold of one namespace, or two writes.
+// edge is how much of a kind may fall on either side of the window's edges: a tick of one replica, what one is to fetch in an interval, and
+// two folds with those that become due in an interval, for the DELETEs once more.
 func (m measured) edge(k kind) float64 {
 	f := m.asRun()
 	c := f.cycle()
+	folds := 0.0
+	if c.period > 0 {
+		folds = f.namespaces / c.period * f.settings.sync
+	}
 	switch k {
 	case listPage:
 		return math.Ceil(c.pages)
@@ -37,6 +42,10 @@ func (m measured) edge(k kind) float64 {
 		return c.segments * f.settings.sync
 	case getRollup:
 		return math.Ceil(c.looks) + 1 + c.heads*(f.replicas-1)
+	case putRollup:
+		return 2 + folds
+	case deleteMany:
+		return 2 + 2*folds
 	}
 	return 2
 }
@@ -142,13 +151,16 @@ func settingsTable(p prices) string {
 		rows = append(rows, append(describe(f), name, millions(r[listPage]), millions(r[getSegment]+r[getRollup]),
 			millions(r[putSegment]+r[putRollup]), money(p.month(r))))
 	}
-	longer, later, sooner := defaults, defaults, defaults
-	longer.sync, later.commit, sooner.threshold = 60, 5, 16
-	for _, f := range []fleet{of(10, 1, 1), of(10, 1, 20), of(10, 1000, 1)} {
+	long, longer, later, sooner := defaults, defaults, defaults, defaults
+	long.sync, longer.sync, later.commit, sooner.threshold = 40, 60, 5, 16
+	for _, f := range []fleet{of(10, 1, 1), of(10, 1, 20), of(10, 1000, 0), of(10, 1000, 1)} {
 		change(f, "as it is")
+		change(with(f, long), "`sync_interval_ms` 40,000")
 		change(with(f, longer), "`sync_interval_ms` 60,000")
-		change(with(f, later), "`commit_interval_ms` 5,000")
-		change(with(f, sooner), "`compaction.segment_threshold` 16")
+		if f.writes > 0 {
+			change(with(f, later), "`commit_interval_ms` 5,000")
+			change(with(f, sooner), "`compaction.segment_threshold` 16")
+		}
 	}
 	return table(rows)
 }
