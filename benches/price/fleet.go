@@ -70,8 +70,10 @@ func (r *running) prepare(ctx context.Context) error {
 	}
 	folded := r.fleet.cycle().folded
 	err = each(len(namespaces), func(n int) error {
+		// Neighbours are written one after the other, so they have to be at different points of their cycles, or their folds come together.
+		done := math.Mod((float64(n)+0.5)*math.Phi, 1)
 		// One after the other: what waits together goes into one segment.
-		for range int(math.Round(folded * (float64(n) + 0.5) / r.fleet.namespaces)) {
+		for range int(math.Round(folded * done)) {
 			if err := r.add(ctx, namespaces[n]); err != nil {
 				return err
 			}

@@ -75,8 +75,8 @@ func (f fleet) cycle() cycle {
 		each := c.segments / f.namespaces
 		betweenTicks := s.sync / f.replicas
 		c.period = betweenTicks*math.Ceil(s.threshold/each/betweenTicks) + s.sync
-		if inAnInterval := math.Floor(s.sync * each / s.threshold); f.replicas > 1 && inAnInterval > 0 {
-			// A replica that found it due just before another one folded finds it due again at its next tick.
+		if inAnInterval := math.Min(f.replicas, math.Floor(s.sync*each/s.threshold)); inAnInterval > 0 {
+			// Who found it due just before a fold, be it its own, finds it due again at its next tick.
 			c.period = s.sync / inAnInterval
 		}
 		c.folded = each * c.period
