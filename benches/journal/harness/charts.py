@@ -9,7 +9,7 @@ WIDTH, LABELS, BARS, HEAD, STEP = 900, 430, 360, 46, 20
 
 # Viewers that know of dark pages get a dark ground; all others a light one, whatever the page's is.
 STYLE = """<style>
-text { font: 12px sans-serif; fill: #1f2328; stroke: #ffffff; stroke-width: 3px; paint-order: stroke; }
+text { font: 12px sans-serif; fill: #1f2328; }
 .title { font-weight: bold; }
 .ground { fill: #ffffff; }
 .bar { fill: #4a82bd; }
@@ -17,7 +17,7 @@ text { font: 12px sans-serif; fill: #1f2328; stroke: #ffffff; stroke-width: 3px;
 .grid { stroke: #d0d7de; }
 .line { stroke: #1f2328; stroke-dasharray: 4 3; }
 @media (prefers-color-scheme: dark) {
-  text { fill: #e6edf3; stroke: #161b22; }
+  text { fill: #e6edf3; }
   .ground { fill: #161b22; }
   .grid { stroke: #3d444d; }
   .line { stroke: #e6edf3; }
