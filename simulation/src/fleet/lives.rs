@@ -179,8 +179,10 @@ impl Fleet {
                 Err(error) => self.expect("namespace", &error, &[Status::Unavailable, Status::TimedOut]),
             }
             first_try = None;
-            self.0.bucket.forget_fetched(process.id());
             process.pause(SECOND).await;
+            // Not before the pause: where the process thaws past the deadline, this is told before the answers that waited for it, which the
+            // namespace that failed to open still takes.
+            self.0.bucket.forget_fetched(process.id());
         }
     }
 
