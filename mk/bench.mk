@@ -6,7 +6,7 @@
 BENCH_FLAGS ?=
 BENCH_BUILD := $(BUILD)/bench
 
-.PHONY: bench bench-record bench-programs bench-store bench-peers bench-go
+.PHONY: bench bench-record bench-programs bench-store bench-peers bench-go-program bench-price-program
 
 bench: bench-programs
 	@tests/servers/minio.sh run -- python3 benches/journal/run.py --programs $(abspath $(BENCH_BUILD)) \
@@ -15,7 +15,7 @@ bench: bench-programs
 bench-record: BENCH_FLAGS += --record
 bench-record: bench
 
-bench-programs: $(BENCH_BUILD)/replica $(BENCH_BUILD)/replica-counting bench-store bench-peers bench-go
+bench-programs: $(BENCH_BUILD)/replica $(BENCH_BUILD)/replica-counting bench-store bench-peers bench-go-program
 
 # The library as it is installed, whatever was built last: `lib` builds the profile that it is told, by default the release.
 $(BENCH_BUILD)/replica $(BENCH_BUILD)/replica-counting: $(addprefix benches/journal/,replica.c reads.c replica.h) include/opjournal.h lib
@@ -38,10 +38,10 @@ bench-peers:
 	cp $(CARGO_TARGET_DIR)/peers/release/opjournal-peers $(BENCH_BUILD)/peers
 
 # Go's build cache does not look at what pkg-config says, but it does look at this variable: another tree is another build.
-bench-go: lib $(BUILD)/lib/pkgconfig/opjournal.pc
+bench-go-program bench-price-program: bench-%-program: lib $(BUILD)/lib/pkgconfig/opjournal.pc
 	@mkdir -p $(BENCH_BUILD)
 	CGO_LDFLAGS='-L$(abspath $(BUILD)/lib)' PKG_CONFIG_PATH=$(abspath $(BUILD)/lib/pkgconfig) \
-	    go build -C benches/go -o $(abspath $(BENCH_BUILD))/go .
+	    go build -C benches/$* -o $(abspath $(BENCH_BUILD))/$* .
 
 # make bench-price            what fleets cost: requests counted at a proxy and held against a formula; six minutes or so. It fails where the two
 #                             differ
@@ -50,7 +50,7 @@ bench-go: lib $(BUILD)/lib/pkgconfig/opjournal.pc
 
 FLEET ?= -help
 
-.PHONY: bench-price bench-price-record price bench-price-program
+.PHONY: bench-price bench-price-record price
 
 bench-price: bench-price-program
 	@tests/servers/minio.sh run -- $(BENCH_BUILD)/price $(PRICE_FLAGS)
@@ -60,9 +60,3 @@ bench-price-record: bench-price
 
 price: bench-price-program
 	@$(BENCH_BUILD)/price $(FLEET)
-
-# See bench-go for the variable.
-bench-price-program: lib $(BUILD)/lib/pkgconfig/opjournal.pc
-	@mkdir -p $(BENCH_BUILD)
-	CGO_LDFLAGS='-L$(abspath $(BUILD)/lib)' PKG_CONFIG_PATH=$(abspath $(BUILD)/lib/pkgconfig) \
-	    go build -C benches/price -o $(abspath $(BENCH_BUILD))/price .

@@ -33,6 +33,6 @@ $(addprefix sanitize-,$(SANITIZERS)): sanitize-%:
 hostile: $(BUILD)/tests/hostile
 	@stores=$$(mktemp -d) && trap 'rm -rf "$$stores"' EXIT && OPJOURNAL_TEST_DIR="$$stores" FIGURES='$(FIGURES)' LD_LIBRARY_PATH='$(abspath $(BUILD)/lib)' $< $(or $(CALLS),1000000) $(THREADS) $(or $(SEED),1) || { echo 'not ok hostile'; exit 1; }
 
-$(BUILD)/tests/hostile: $(wildcard tests/c/hostile/*.[ch]) tests/c/abi.h tests/c/check.h include/opjournal.h $(if $(wildcard $(BUILD)/lib/libopjournal.so),,lib)
+$(BUILD)/tests/hostile: $(wildcard tests/c/hostile/*.[ch]) $(wildcard tests/c/*.h) include/opjournal.h $(if $(wildcard $(BUILD)/lib/libopjournal.so),,lib)
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 $(C_WARNINGS) -g -O1 -Iinclude $(filter %.c,$^) -L$(BUILD)/lib -lopjournal -pthread -o $@
