@@ -75,6 +75,8 @@ pub struct Compaction {
     /// How old a segment must be. Default 30 s, at least 6 s. Below 30 s it also becomes F of `docs/guarantees.md`, and must be the same for the whole
     /// bucket: for tests.
     pub age_threshold: Duration,
+    /// How old the first segment is when fewer are folded as well, for each MiB of the rollup. Default an hour. Absent: never.
+    pub max_age: Option<Duration>,
 }
 
 /// A limit on everything.
@@ -141,7 +143,7 @@ impl Default for Settings {
 
 impl Default for Compaction {
     fn default() -> Compaction {
-        Compaction { segment_threshold: 256, age_threshold: Duration::from_secs(30) }
+        Compaction { segment_threshold: 256, age_threshold: Duration::from_secs(30), max_age: Some(Duration::from_secs(60 * 60)) }
     }
 }
 

@@ -44,7 +44,9 @@ func (r *running) config(s settings) opjournal.Config {
 		SyncInterval:   seconds(s.sync),
 		CommitInterval: seconds(s.commit),
 		S3:             opjournal.S3Config{Endpoint: r.proxy.endpoint(), ForcePathStyle: true},
-		Compaction:     opjournal.CompactionConfig{SegmentThreshold: int(s.threshold), AgeThreshold: seconds(s.foldAge)},
+		Compaction: opjournal.CompactionConfig{
+			SegmentThreshold: int(s.threshold), AgeThreshold: seconds(s.foldAge), MaxAge: seconds(s.maxAge),
+		},
 	}
 }
 
@@ -52,7 +54,7 @@ func (r *running) config(s settings) opjournal.Config {
 // writes, each has a tail, and these are of different lengths, from none to what is folded at once, so that folds are spread over time.
 func (r *running) prepare(ctx context.Context) error {
 	// One segment is folded as soon as the library folds any.
-	journal, namespaces, err := r.openOne(ctx, settings{sync: 1, threshold: 1, foldAge: 6})
+	journal, namespaces, err := r.openOne(ctx, settings{sync: 1, threshold: 1, foldAge: 6, maxAge: -1})
 	if err != nil {
 		return err
 	}
@@ -64,7 +66,7 @@ func (r *running) prepare(ctx context.Context) error {
 		return err
 	}
 	// Nothing is folded meanwhile, and with F at its default a write may take its time.
-	journal, namespaces, err = r.openOne(ctx, settings{sync: 15, threshold: 1_000_000, foldAge: 30})
+	journal, namespaces, err = r.openOne(ctx, settings{sync: 15, threshold: 1_000_000, foldAge: 30, maxAge: -1})
 	if err != nil {
 		return err
 	}

@@ -7,11 +7,13 @@ type settings struct {
 	sync      float64
 	commit    float64
 	threshold float64
+	// So old the first segment is when fewer are folded as well. Rollups are taken to be at most a MiB.
+	maxAge float64
 	// F: the least age of what is folded, and how long it is kept after that.
 	foldAge float64
 }
 
-var defaults = settings{sync: 15, threshold: 256, foldAge: 30}
+var defaults = settings{sync: 15, threshold: 256, maxAge: 3600, foldAge: 30}
 
 // A fleet of replicas that all have all namespaces open. Its writes, a number a second by all replicas to all namespaces together, are
 // spread evenly over both.
@@ -25,7 +27,8 @@ type fleet struct {
 // faster is the same fleet in a time that passes `scale` times as fast: what it sends in an hour, it sends in an hour divided by that.
 func (f fleet) faster(scale float64) fleet {
 	f.writes *= scale
-	f.settings.sync, f.settings.commit, f.settings.foldAge = f.settings.sync/scale, f.settings.commit/scale, f.settings.foldAge/scale
+	s := &f.settings
+	s.sync, s.commit, s.maxAge, s.foldAge = s.sync/scale, s.commit/scale, s.maxAge/scale, s.foldAge/scale
 	return f
 }
 
@@ -81,6 +84,14 @@ func (f fleet) cycle() cycle {
 		}
 		c.folded = each * c.period
 		age := math.Max(s.foldAge, 2*s.sync)
+		if s.maxAge > 0 {
+			// The first segment is as old as this when it is folded, with all that are aged by then. Each replica waits up to an eighth
+			// longer, and the first of them folds.
+			oldest := math.Max(age, s.maxAge*(1+1/(8*(f.replicas+1)))) + betweenTicks/2 + s.sync
+			if folded := math.Floor((oldest-age)*each) + 1; folded < c.folded {
+				c.folded, c.period = folded, folded/each
+			}
+		}
 		kept := s.foldAge + betweenTicks/2
 		c.listed = 1 + each*(age+kept) + c.folded/2
 		shown = func(since float64) float64 {

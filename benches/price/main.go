@@ -43,10 +43,11 @@ var groups = [][]trial{
 	{
 		{of(1, 1, 20), 1}, {of(10, 1, 20), 1}, {of(1, 20, 20), 1},
 		// What settings do. So many namespaces would take days to grow the tails that they have with the default threshold.
-		{with(of(2, 1000, 20), settings{sync: 15, threshold: 16, foldAge: 30}), 2},
-		{with(of(2, 1, 20), settings{sync: 15, threshold: 256, foldAge: 30, commit: 5}), 2},
-		{with(of(10, 1, 1), settings{sync: 60, threshold: 256, foldAge: 30}), 5},
-		{with(of(2, 20, 0), settings{sync: 60, threshold: 256, foldAge: 30}), 5},
+		{with(of(2, 1000, 20), settings{sync: 15, threshold: 16, foldAge: 30, maxAge: 3600}), 2},
+		{with(of(2, 1, 20), settings{sync: 15, threshold: 256, foldAge: 30, commit: 5, maxAge: 3600}), 2},
+		{with(of(10, 1, 1), settings{sync: 60, threshold: 256, foldAge: 30, maxAge: 3600}), 5},
+		{with(of(2, 20, 0), settings{sync: 60, threshold: 256, foldAge: 30, maxAge: 3600}), 5},
+		{with(of(2, 20, 1), settings{sync: 15, threshold: 256, foldAge: 30, maxAge: 100}), 2},
 		// Whether it matters that time is scaled.
 		{of(10, 1, 1), 1},
 	},
@@ -106,12 +107,13 @@ func run() error {
 	flag.Float64Var(&f.settings.sync, "sync", f.settings.sync, "with -replicas: sync_interval_ms, in `seconds`")
 	flag.Float64Var(&f.settings.commit, "commit", f.settings.commit, "with -replicas: commit_interval_ms, in `seconds`")
 	flag.Float64Var(&f.settings.threshold, "threshold", f.settings.threshold, "with -replicas: compaction.segment_threshold")
+	flag.Float64Var(&f.settings.maxAge, "max-age", f.settings.maxAge, "with -replicas: compaction.max_age_ms, in `seconds`; 0: never")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("not understood: %q; -help tells the flags", flag.Arg(0))
 	}
 	if f.replicas != 0 {
-		if f.replicas < 1 || f.namespaces < 1 || f.writes < 0 || f.settings.sync <= 0 || f.settings.commit < 0 || f.settings.threshold < 1 {
+		if f.replicas < 1 || f.namespaces < 1 || f.writes < 0 || f.settings.sync <= 0 || f.settings.commit < 0 || f.settings.maxAge < 0 || f.settings.threshold < 1 {
 			return errors.New("a fleet has at least one replica, one namespace and a threshold of one, and no time or number below zero")
 		}
 		fmt.Print(priceTable(p, []fleet{f}, nil))

@@ -63,6 +63,8 @@ type CompactionConfig struct {
 	// AgeThreshold is how old a segment must be, at least 6 s. Default 30 s. Below 30 s it must be the same for the whole
 	// bucket, and is meant for tests.
 	AgeThreshold time.Duration
+	// MaxAge is how old the first segment is when fewer are folded as well, for each MiB of the rollup. Default an hour; negative: never.
+	MaxAge time.Duration
 }
 
 // LimitsConfig bounds everything that could grow, in bytes unless said otherwise.
@@ -112,8 +114,15 @@ func (c *Config) text() ([]byte, error) {
 		return c.JSON, nil
 	}
 	type compaction struct {
-		SegmentThreshold int   `json:"segment_threshold,omitempty"`
-		AgeThreshold     int64 `json:"age_threshold_ms,omitempty"`
+		SegmentThreshold int    `json:"segment_threshold,omitempty"`
+		AgeThreshold     int64  `json:"age_threshold_ms,omitempty"`
+		MaxAge           *int64 `json:"max_age_ms,omitempty"`
+	}
+	// 0 is "never" to the library, and "the default" here.
+	var maxAge *int64
+	if c.Compaction.MaxAge != 0 {
+		age := milliseconds(max(c.Compaction.MaxAge, 0))
+		maxAge = &age
 	}
 	type limits struct {
 		Batch   int64 `json:"batch_bytes,omitempty"`
@@ -159,7 +168,7 @@ func (c *Config) text() ([]byte, error) {
 		SSE:                 c.S3.SSE,
 		KMSKeyID:            c.S3.KMSKeyID,
 		CABundle:            c.S3.CABundle,
-		Compaction:          compaction{c.Compaction.SegmentThreshold, milliseconds(c.Compaction.AgeThreshold)},
+		Compaction:          compaction{c.Compaction.SegmentThreshold, milliseconds(c.Compaction.AgeThreshold), maxAge},
 		Limits: limits{c.Limits.BatchBytes, c.Limits.SegmentBytes, c.Limits.WaitingBytes, c.Limits.StateBytes,
 			c.Limits.Depth, c.Limits.ObjectBytes},
 	})

@@ -186,6 +186,7 @@ func TestConfigText(t *testing.T) {
 		}
 	}
 	check(Config{Store: "memory:x"}, `{"store":"memory:x"}`)
+	check(Config{Store: "memory:x", Compaction: CompactionConfig{MaxAge: -1}}, `{"store":"memory:x","compaction":{"max_age_ms":0}}`)
 	check(Config{JSON: json.RawMessage(`{"store":"memory:y"}`)}, `{"store":"memory:y"}`)
 	check(Config{
 		Store: "s3://b/r", SyncInterval: 1500 * time.Microsecond, CommitInterval: time.Nanosecond, ReadOnly: true, AllowDegraded: true,
@@ -193,12 +194,12 @@ func TestConfigText(t *testing.T) {
 			Region: "r", Endpoint: "e", ForcePathStyle: true, AccessKeyID: "a", SecretAccessKey: "s", SessionToken: "t", Profile: "p",
 			ExpectedBucketOwner: "o", SSE: "aws:kms", KMSKeyID: "k", CABundle: "c",
 		},
-		Compaction: CompactionConfig{SegmentThreshold: 3, AgeThreshold: 6 * time.Second},
+		Compaction: CompactionConfig{SegmentThreshold: 3, AgeThreshold: 6 * time.Second, MaxAge: time.Hour},
 		Limits:     LimitsConfig{BatchBytes: 1, SegmentBytes: 2, WaitingBytes: 3, StateBytes: 4, Depth: 5, ObjectBytes: 6},
 	}, `{"store":"s3://b/r","sync_interval_ms":2,"commit_interval_ms":1,"read_only":true,"allow_degraded":true,"region":"r",`+
 		`"endpoint":"e","force_path_style":true,"access_key_id":"a","secret_access_key":"s","session_token":"t","profile":"p",`+
 		`"expected_bucket_owner":"o","sse":"aws:kms","kms_key_id":"k","ca_bundle":"c",`+
-		`"compaction":{"segment_threshold":3,"age_threshold_ms":6000},`+
+		`"compaction":{"segment_threshold":3,"age_threshold_ms":6000,"max_age_ms":3600000},`+
 		`"limits":{"batch_bytes":1,"segment_bytes":2,"waiting_bytes":3,"state_bytes":4,"depth":5,"object_bytes":6}}`)
 }
 

@@ -80,6 +80,7 @@ fn written(config: &Config) -> String {
         "compaction": {
             "segment_threshold": settings.compaction.segment_threshold,
             "age_threshold_ms": settings.compaction.age_threshold.as_millis() as u64,
+            "max_age_ms": settings.compaction.max_age.map_or(0, |age| age.as_millis() as u64),
         },
         "limits": {
             "batch_bytes": settings.limits.batch_bytes,

@@ -198,6 +198,7 @@ pub const GROUPS: &[Group] = &[
         seeds: SEEDS,
         entries: &[
             "fold committed",
+            "fold due by age",
             "fold lost: another was faster",
             "fold lost: its condition did not hold",
             "answer to a rollup's PUT lost",

@@ -161,7 +161,11 @@ impl Plan {
         let mut settings = Settings {
             sync_interval: Duration::from_nanos(sync_interval),
             commit_interval: Duration::from_millis(*dice.pick(&[0, 0, 0, 200, 1500])),
-            compaction: Compaction { segment_threshold: dice.within(2..9) as usize, age_threshold: Duration::from_nanos(age_threshold) },
+            compaction: Compaction {
+                segment_threshold: dice.within(2..9) as usize,
+                age_threshold: Duration::from_nanos(age_threshold),
+                max_age: None,
+            },
             ..Settings::default()
         };
         let scheduling = Scheduling {
@@ -176,6 +180,8 @@ impl Plan {
             faults.draw_rare(seed);
         }
         let aged = fold_age.max(2 * sync_interval);
+        let mut folds = Dice::new(seed, "max age");
+        settings.compaction.max_age = folds.chance(0.3).then(|| Duration::from_nanos(folds.within(aged..4 * aged)));
         let chaos = Chaos {
             replica_mean: *dice.pick(&[0, 10 * SECOND, 30 * SECOND, 90 * SECOND]),
             weather_mean: *dice.pick(&[0, 0, 20 * SECOND, 60 * SECOND]),
@@ -281,13 +287,19 @@ impl Plan {
         self.greatest(|settings| settings.sync_interval.as_nanos() as Time).unwrap_or(0)
     }
 
-    pub fn segment_threshold(&self) -> usize {
+    /// How many segments may stay unfolded once everything is old enough.
+    pub fn tail(&self) -> usize {
+        if self.settings.compaction.max_age.is_some() {
+            return 0;
+        }
         self.greatest(|settings| settings.compaction.segment_threshold).unwrap_or(0)
     }
 
-    /// How old a segment must be before all of this fleet fold it.
+    /// How old segments are when any replica of this fleet has folded as many of them as it ever will.
     pub fn aged_after(&self) -> Time {
         let age_threshold = self.greatest(|settings| settings.compaction.age_threshold.as_nanos() as Time).unwrap_or(0);
-        self.fold_age.max(2 * self.sync_interval()).max(age_threshold)
+        // Each namespace adds up to an eighth.
+        let max_age = self.settings.compaction.max_age.map_or(0, |age| age.as_nanos() as Time * 9 / 8);
+        self.fold_age.max(2 * self.sync_interval()).max(age_threshold).max(max_age)
     }
 }

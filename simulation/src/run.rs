@@ -197,7 +197,7 @@ fn check_against_bucket(plan: &Plan, history: &History, name: &str, audit: &Audi
     }
     let is_complete = history.events.iter().any(|event| matches!(event.what, What::Final { .. }));
     if is_complete && !history.unattended.contains(name) {
-        if audit.tail > plan.segment_threshold() {
+        if audit.tail > plan.tail() {
             violations.push(Violation::new(lasted, "P9", format!("{} segments of {name:?} are not folded", audit.tail)));
         }
         if audit.leftovers > 0 {

@@ -64,7 +64,7 @@ const MEMBERS: &[&str] = &[
 ];
 /// From here on, `MEMBERS` only concern S3.
 const FIRST_OF_S3: usize = 8;
-const COMPACTION_MEMBERS: &[&str] = &["segment_threshold", "age_threshold_ms"];
+const COMPACTION_MEMBERS: &[&str] = &["segment_threshold", "age_threshold_ms", "max_age_ms"];
 const LIMITS_MEMBERS: &[&str] = &["batch_bytes", "segment_bytes", "waiting_bytes", "state_bytes", "depth", "object_bytes"];
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
@@ -122,6 +122,7 @@ fn compaction(object: &Object) -> Result<Compaction, ConfigError> {
         segment_threshold: object.size("segment_threshold", 1..=1_000_000)?.unwrap_or(default.segment_threshold),
         // Below 6 s the times that are derived from it would be shorter than the skew between the nodes of a store.
         age_threshold: object.milliseconds("age_threshold_ms", 6_000..=DAY_MS)?.unwrap_or(default.age_threshold),
+        max_age: object.milliseconds("max_age_ms", 0..=DAY_MS)?.map_or(default.max_age, |age| (!age.is_zero()).then_some(age)),
     })
 }
 
@@ -391,7 +392,7 @@ mod tests {
     fn every_member_has_its_effect() {
         let (config, warnings) = Config::parse(
             br#"{"store":"s3://bucket/root","sync_interval_ms":500,"commit_interval_ms":7,"read_only":true,"allow_degraded":true,
-                "compaction":{"segment_threshold":3,"age_threshold_ms":6000},
+                "compaction":{"segment_threshold":3,"age_threshold_ms":6000,"max_age_ms":9000},
                 "limits":{"batch_bytes":1,"segment_bytes":2,"waiting_bytes":3,"state_bytes":4,"depth":5,"object_bytes":6},
                 "region":"r","endpoint":"http://127.0.0.1:9000","force_path_style":true,"access_key_id":"a","secret_access_key":"s",
                 "session_token":"t","expected_bucket_owner":"123456789012","sse":"aws:kms","kms_key_id":"k","ca_bundle":"/c"}"#,
@@ -402,6 +403,7 @@ mod tests {
         assert_eq!((settings.sync_interval, settings.commit_interval), (Duration::from_millis(500), Duration::from_millis(7)));
         assert!(settings.read_only && settings.allow_degraded);
         assert_eq!((settings.compaction.segment_threshold, settings.compaction.age_threshold), (3, Duration::from_secs(6)));
+        assert_eq!(settings.compaction.max_age, Some(Duration::from_secs(9)));
         let limits = settings.limits;
         assert_eq!((limits.batch_bytes, limits.segment_bytes, limits.waiting_bytes), (1, 2, 3));
         assert_eq!((limits.state_bytes, limits.depth, limits.object_bytes), (4, 5, 6));
@@ -437,6 +439,7 @@ mod tests {
             (r#""read_only":"yes""#, "read_only", "a string; true or false"),
             (r#""compaction":[]"#, "compaction", "an array; an object"),
             (r#""compaction":{"age_threshold_ms":5999}"#, "compaction.age_threshold_ms", "from 6000"),
+            (r#""compaction":{"max_age_ms":86400001}"#, "compaction.max_age_ms", "to 86400000"),
             (r#""compaction":{"segment_threshold":null}"#, "compaction.segment_threshold", "null"),
             (r#""limits":{"depth":129}"#, "limits.depth", "to 128"),
             (r#""limits":{"batch_bytes":0}"#, "limits.batch_bytes", "from 1"),

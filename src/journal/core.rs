@@ -4,6 +4,7 @@
 //! runs ticks, and maintenance folds and deletes. Each lock guards one thing, is held for a short computation and never across a wait; where two
 //! are needed, `memory` comes first.
 
+use super::fold::Due;
 use super::helped::Helped;
 use super::key::{KeyMaker, Places, SegmentKey};
 use super::listing::Listing;
@@ -13,6 +14,7 @@ use super::replica::Replica;
 use super::rollup::Mark;
 use super::settle::Verdict;
 use super::write::{Line, Pending, Ticket};
+use crate::environment::fraction;
 use crate::error::{Error, Status};
 use crate::mutant::{self, Mutant};
 use crate::query::QueryContext;
@@ -111,6 +113,7 @@ pub struct Core {
     pub was_loss_told: AtomicBool,
     /// Maintenance is at work.
     pub is_maintained: AtomicBool,
+    pub fold_due: Due,
     pub figures: Figures,
 }
 
@@ -120,6 +123,7 @@ impl Core {
         let writer = format!("{:016x}{:016x}", environment.random(), environment.random());
         let memory = Memory::new(writer, environment.now());
         let version = Version { state: memory.state().clone(), mark: memory.mark().clone(), listed_at: None };
+        let fold_due = Due::new(&replica.settings.compaction, fraction(environment));
         Core {
             name: name.to_owned(),
             places,
@@ -145,6 +149,7 @@ impl Core {
             stopped: watch::Sender::new(false),
             was_loss_told: AtomicBool::new(false),
             is_maintained: AtomicBool::new(false),
+            fold_due,
             figures: Figures::default(),
         }
     }

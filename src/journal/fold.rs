@@ -11,10 +11,43 @@ use super::memory::{Listed, Memory};
 use super::rollup::{Head, Mark, Proof};
 use super::segment::Place;
 use super::timing::Timing;
+use crate::config::Compaction;
 use crate::mutant::{self, Mutant};
 use crate::reached::reached;
 use crate::store::ETag;
 use crate::time::Stamp;
+use std::time::Duration;
+
+/// When a fold is due: where so many segments are aged, or where the first of them is so old.
+#[derive(Clone, Copy, Debug)]
+pub struct Due {
+    segments: usize,
+    age: Option<Duration>,
+}
+
+impl Due {
+    /// `spread`, from 0 to 1, is each namespace's own: those that were written at the same moment are not folded at the
+    /// same moment.
+    pub fn new(compaction: &Compaction, spread: f64) -> Due {
+        Due { segments: compaction.segment_threshold.max(1), age: compaction.max_age.map(|age| age.mul_f64(1.0 + spread / 8.0)) }
+    }
+
+    /// Whether it is due for `aged` segments, in canonical order.
+    fn is_due(&self, aged: &[Listed], listing: &Listing) -> bool {
+        let Some(first) = aged.first() else { return false };
+        if aged.len() >= self.segments {
+            return true;
+        }
+        // A fold uploads the whole rollup. What few segments make due uploads at most a MiB in that time.
+        let size = listing.rollup.as_ref().map_or(0, |rollup| rollup.size);
+        let mebibytes = u32::try_from(size.div_ceil(1 << 20).max(1)).unwrap_or(u32::MAX);
+        let is_due = self.age.is_some_and(|age| listing.date.since(first.place.stamp) >= age * mebibytes);
+        if is_due {
+            reached("fold due by age");
+        }
+        is_due
+    }
+}
 
 /// A fold that may be done.
 pub struct Plan {
@@ -42,20 +75,20 @@ fn is_aged(place: &Place, listing: &Listing, timing: &Timing) -> bool {
     date.since(place.stamp) >= timing.aged_after
 }
 
-/// The fold that a good tick's LIST allows, if at least `threshold` segments are due. `memory` has just joined
-/// `listing`.
-pub fn plan(memory: &Memory, listing: &Listing, timing: &Timing, threshold: usize) -> Option<Plan> {
+/// The fold that a good tick's LIST allows, if one is due. `memory` has just joined `listing`.
+pub fn plan(memory: &Memory, listing: &Listing, timing: &Timing, due: &Due) -> Option<Plan> {
     let rollup = memory.rollup();
     // On a rollup that is older than one which existed nothing is folded: the newer one may be held by somebody, and
     // come back.
     if memory.is_rollup_behind() || !listing.shows_rollup(rollup.etag.as_ref()) {
         return None;
     }
-    let due = |listed: &&Listed| listed.segment.is_readable() && is_aged(&listed.place, listing, timing);
-    let folded: Vec<Listed> = memory.listed().iter().take_while(due).cloned().collect();
-    if folded.len() < threshold.max(1) {
+    let is_foldable = |listed: &&Listed| listed.segment.is_readable() && is_aged(&listed.place, listing, timing);
+    let foldable = memory.listed().iter().take_while(is_foldable).count();
+    if !due.is_due(&memory.listed()[..foldable], listing) {
         return None;
     }
+    let folded = memory.listed()[..foldable].to_vec();
     let shows = |key: &SegmentKey| listing.segments.contains_key(key);
     let (gone, folded_by_peer) = match &rollup.head.proof {
         Some(proof) if mutant::is_on(Mutant::NamesLeaveTheProof) => (proof.folded.keys().cloned().collect(), Vec::new()),

@@ -38,7 +38,7 @@ pub fn consider(core: &Arc<Core>, listing: Listing) {
         let may_write = !settings.read_only;
         let timing = &core.replica.timing;
         let deletable = if may_write { memory.deletable(&listing, timing) } else { Vec::new() };
-        let plan = if may_write { fold::plan(&memory, &listing, timing, settings.compaction.segment_threshold) } else { None };
+        let plan = if may_write { fold::plan(&memory, &listing, timing, &core.fold_due) } else { None };
         // A fold waits until it was due at two ticks: another replica may have been about to do it.
         let stood = memory.fold_is_due(plan.is_some());
         let base = &memory.rollup().state;

@@ -3,6 +3,7 @@
 use super::stage::{NS, ROLLUP, add, add_often, append, digest, n, play, settings, status};
 use opjournal::error::Status;
 use opjournal_simulation::store::Character;
+use std::time::Duration;
 
 #[test]
 fn segments_are_folded_and_deleted_and_followed_without_a_download() {
@@ -26,6 +27,38 @@ fn segments_are_folded_and_deleted_and_followed_without_a_download() {
         let on_c = c.open(NS).await;
         assert_eq!(digest(&on_c), digest(&on_a));
         assert_eq!(c.figure("namespaces.ns.downloaded"), 1);
+    });
+}
+
+#[test]
+fn few_segments_are_folded_when_they_are_old() {
+    play(Character::plain(), |stage| async move {
+        let mut patient = settings();
+        patient.compaction.max_age = Some(Duration::from_secs(100));
+        let a = stage.replica("a", patient).await;
+        let on_a = a.open(NS).await;
+        add(&on_a, 1).await.expect("applied");
+        stage.pause(95).await;
+        assert!(!stage.has(ROLLUP).await, "a hundred seconds are not over");
+        // Each namespace waits up to an eighth longer, and two ticks have to see it.
+        stage.pause(5 + 13 + 4 + 1).await;
+        assert_eq!(a.figure("namespaces.ns.folds"), 1);
+        stage.pause(30).await;
+        assert_eq!(stage.keys().await, [ROLLUP], "nothing else is listed from then on");
+
+        // Each MiB of the rollup is uploaded anew by a fold: a rollup of between two and three waits three times as long.
+        for key in 0..3 {
+            let ops = format!(r#"{{"op":"ScalarSet","Key":"k{key}","Value":"{}"}}"#, "x".repeat(900_000));
+            on_a.submit(ops.as_bytes(), None).expect("accepted").outcome().await.expect("applied");
+        }
+        add(&on_a, 1).await.expect("applied");
+        stage.pause(30).await;
+        assert_eq!(a.figure("namespaces.ns.folds"), 2, "four segments are folded at once");
+        add(&on_a, 1).await.expect("applied");
+        stage.pause(290).await;
+        assert_eq!(a.figure("namespaces.ns.folds"), 2);
+        stage.pause(10 + 38 + 4 + 1).await;
+        assert_eq!(a.figure("namespaces.ns.folds"), 3);
     });
 }
 

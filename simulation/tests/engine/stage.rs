@@ -57,7 +57,7 @@ pub fn play<F: Future<Output = ()> + Send + 'static>(character: Character, scena
 pub fn settings() -> Settings {
     Settings {
         sync_interval: Duration::from_secs(2),
-        compaction: Compaction { segment_threshold: 4, age_threshold: Duration::from_secs(6) },
+        compaction: Compaction { segment_threshold: 4, age_threshold: Duration::from_secs(6), max_age: None },
         ..Settings::default()
     }
 }

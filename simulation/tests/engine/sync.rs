@@ -73,6 +73,28 @@ fn namespaces_share_a_list_where_that_is_cheaper() {
 }
 
 #[test]
+fn namespaces_share_a_list_again_when_the_store_is_back() {
+    play(Character::plain(), |stage| async move {
+        let a = stage.replica("a", settings()).await;
+        let mut namespaces = Vec::new();
+        for number in 0..20 {
+            namespaces.push(a.open(&format!("n{number}")).await);
+        }
+        stage.pause(10).await;
+        stage.bucket.cut_off(a.process.id(), true);
+        stage.pause(60).await;
+        assert!(a.figure("namespaces.n7.failed_ticks") > 0);
+        stage.bucket.cut_off(a.process.id(), false);
+        // The last of those that failed tries again, and one LIST for all comes after that.
+        stage.pause(20).await;
+        let lists = a.figure("requests.list");
+        stage.pause(20).await;
+        let lists = a.figure("requests.list") - lists;
+        assert!(lists <= 12, "20 s are 10 ticks, and {lists} LISTs were sent");
+    });
+}
+
+#[test]
 fn a_namespace_opens_when_the_store_is_back() {
     play(Character::plain(), |stage| async move {
         let a = stage.replica("a", settings()).await;
