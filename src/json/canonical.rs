@@ -1,9 +1,9 @@
 //! Rewriting a value canonically.
 
 use super::JsonError;
-use super::scan::Reader;
+use super::scan::{Reader, is_plain};
 use super::strict::string_content;
-use super::string::{compare_names, is_plain, recode_into};
+use super::string::{compare_names, escape_into, recode_into};
 use std::cmp::Ordering;
 
 /// The byte of the text read at which a member stood whose name the same object has already.
@@ -95,6 +95,24 @@ pub(crate) fn write_checked_value(value: &[u8], out: &mut Vec<u8>) -> Result<Dup
         return Ok(None);
     }
     write_value(&mut Reader::new(value, usize::MAX), 0, out)
+}
+
+/// The name of the map entry that a value, passed over before, is the key of: its canonical text, as that stands between the quotes of a
+/// name. `out` is replaced.
+pub(crate) fn write_key_name(key: &[u8], out: &mut Vec<u8>) -> Result<(), JsonError> {
+    out.clear();
+    // Most keys are strings that need no other spelling.
+    if let Some(content) = string_content(key).filter(|content| is_plain(content)) {
+        out.reserve(content.len() + 4);
+        for part in [br#"\""#, content, br#"\""#] {
+            out.extend_from_slice(part);
+        }
+        return Ok(());
+    }
+    let mut canonical = Vec::with_capacity(key.len() + 8);
+    write_checked_value(key, &mut canonical)?;
+    escape_into(out, &canonical);
+    Ok(())
 }
 
 impl Writer<'_> {

@@ -11,10 +11,10 @@ mod scan;
 mod strict;
 mod string;
 
-pub(crate) use canonical::{write_checked_value, write_value};
+pub(crate) use canonical::{write_checked_value, write_key_name, write_value};
 pub(crate) use scan::Reader;
-pub(crate) use strict::{Known, describe, index_of_name, invalid_utf8, nearest, not_utf8, read_known, string_content, suggestion};
-pub(crate) use string::{compare_names, escape_into, is_plain, recode_into, repair_utf8, spelling, unescape};
+pub(crate) use strict::{Known, Names, describe, invalid_utf8, nearest, not_utf8, read_known, string_content, suggestion};
+pub(crate) use string::{compare_names, escape_into, recode_into, repair_utf8, spelling, unescape};
 
 use std::fmt;
 use std::ops::Range;

@@ -48,6 +48,21 @@ pub(super) fn plain_length(text: &[u8]) -> usize {
     before + rest.iter().position(|&byte| CLASSES[byte as usize] != PLAIN).unwrap_or(rest.len())
 }
 
+/// Whether every byte stands for itself in a canonical string, whatever surrounds it.
+#[inline]
+pub(super) fn is_plain(text: &[u8]) -> bool {
+    let has_none = |bytes: [u8; 16]| special_bytes(u8x16::new(bytes)) == 0;
+    // The last ones may be looked at twice.
+    if let Some(last) = text.last_chunk::<16>() {
+        return text.as_chunks::<16>().0.iter().all(|chunk| has_none(*chunk)) && has_none(*last);
+    }
+    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        let halves = u128::from(u64::from_ne_bytes(*first)) << 64 | u128::from(u64::from_ne_bytes(*last));
+        return has_none(halves.to_ne_bytes());
+    }
+    text.iter().all(|&byte| CLASSES[byte as usize] == PLAIN)
+}
+
 /// A bit for each byte that is not plain, the first byte's being the lowest.
 #[inline]
 fn special_bytes(bytes: u8x16) -> u32 {

@@ -40,7 +40,7 @@ pub(crate) fn not_utf8(offset: usize) -> String {
 pub(crate) fn read_known<const N: usize>(
     reader: &mut Reader<'_>,
     level: usize,
-    names: &[&str; N],
+    names: &Names<N>,
     invalid: Option<usize>,
 ) -> Result<Known<N>, Refused> {
     let text = reader.text();
@@ -59,7 +59,7 @@ pub(crate) fn read_known<const N: usize>(
         {
             return Err(refuse(not_utf8(offset)));
         }
-        match index_of_name(names, name) {
+        match names.index_of(name) {
             Some(index) if known.values[index].is_some() => return Err(refuse("stands twice".to_owned())),
             Some(index) => known.values[index] = Some(value),
             None => known.unknown = known.unknown.or_else(|| Some(told())),
@@ -69,10 +69,59 @@ pub(crate) fn read_known<const N: usize>(
     Ok(known)
 }
 
-/// Which of the names stands between these quotes, in whatever spelling. None of them has to be escaped, and who writes one hardly ever does.
-pub(crate) fn index_of_name(names: &[&str], content: &[u8]) -> Option<usize> {
-    let find = |name: &[u8]| names.iter().position(|known| known.as_bytes() == name);
-    find(content).or_else(|| find(&unescape_bytes(content)))
+/// Names that are known, of at most 16 bytes each, so that a name is found by comparing one number with each.
+pub(crate) struct Names<const N: usize> {
+    names: [&'static str; N],
+    packed: [u128; N],
+}
+
+impl<const N: usize> Names<N> {
+    pub(crate) const fn new(names: [&'static str; N]) -> Names<N> {
+        let mut packed = [0; N];
+        let mut index = 0;
+        while index < N {
+            let name = names[index].as_bytes();
+            assert!(!name.is_empty() && name.len() <= 16, "a name has at most as many bytes as a u128");
+            let mut at = 0;
+            while at < name.len() {
+                packed[index] |= (name[at] as u128) << (8 * at);
+                at += 1;
+            }
+            index += 1;
+        }
+        Names { names, packed }
+    }
+
+    pub(crate) const fn name(&self, index: usize) -> &'static str {
+        self.names[index]
+    }
+
+    /// Which of them stands between these quotes, in whatever spelling. None of them has to be escaped, and who writes one hardly ever does.
+    pub(crate) fn index_of(&self, content: &[u8]) -> Option<usize> {
+        let find = |name: &[u8]| {
+            let wanted = packed(name)?;
+            let index = self.packed.iter().position(|known| *known == wanted)?;
+            // Zero bytes at its end do not show.
+            (self.names[index].len() == name.len()).then_some(index)
+        };
+        find(content).or_else(|| content.contains(&b'\\').then(|| find(&unescape_bytes(content))).flatten())
+    }
+}
+
+/// The bytes of a name as a number, the first one the lowest.
+#[inline]
+fn packed(name: &[u8]) -> Option<u128> {
+    let shift = |kept: usize| 8 * (name.len() - kept);
+    // The two halves may share bytes.
+    if let (Some(first), Some(last)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+        let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+        return (name.len() <= 16).then(|| u128::from(first) | u128::from(last) << shift(8));
+    }
+    if let (Some(first), Some(last)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        return Some(u128::from(first) | u128::from(last) << shift(4));
+    }
+    Some(name.iter().rev().fold(0, |number, byte| number << 8 | u128::from(*byte)))
 }
 
 /// What stands between the quotes of a value that is a string.
@@ -95,4 +144,24 @@ pub(crate) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) 
     let similarity = |candidate: &str| strsim::jaro_winkler(&lower, &candidate.to_ascii_lowercase());
     let candidates = known.into_iter().map(|candidate| (similarity(candidate), candidate));
     candidates.filter(|(similarity, _)| *similarity >= LEAST).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_however_long_they_are_and_however_they_are_spelled() {
+        const ALL: [&str; 8] = ["a", "ab", "abc", "abcd", "abcdefg", "abcdefgh", "abcdefghijklmno", "abcdefghijklmnop"];
+        const NAMES: Names<8> = Names::new(ALL);
+        for (index, name) in ALL.into_iter().enumerate() {
+            assert_eq!((NAMES.index_of(name.as_bytes()), NAMES.name(index)), (Some(index), name));
+            let escaped = format!("{}\\u{:04x}", &name[..name.len() - 1], u32::from(name.as_bytes()[name.len() - 1]));
+            assert_eq!(NAMES.index_of(escaped.as_bytes()), Some(index), "{escaped}");
+        }
+        for unknown in ["", "b", "abd", "abcde", "abcdefgi", "abcdefghijklmnoq", "abcdefghijklmnopq", "a\\u0000", "abcd\\u0000", "\\u0000"]
+        {
+            assert_eq!(NAMES.index_of(unknown.as_bytes()), None, "{unknown}");
+        }
+    }
 }

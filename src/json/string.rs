@@ -1,6 +1,6 @@
 //! What stands between the quotes of a JSON string: escaping, unescaping, and the order of names without either.
 
-use super::scan::plain_length;
+use super::scan::{is_plain, plain_length};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
@@ -66,11 +66,6 @@ pub(crate) fn unescape_bytes(content: &[u8]) -> Cow<'_, [u8]> {
     let mut out = Vec::with_capacity(content.len());
     decode(content, |bytes| out.extend_from_slice(bytes));
     Cow::Owned(out)
-}
-
-/// Whether every byte stands for itself in a canonical string.
-pub(crate) fn is_plain(content: &[u8]) -> bool {
-    plain_length(content) == content.len()
 }
 
 /// The canonical spelling of what stands between the quotes of a string that the reader has checked.

@@ -9,7 +9,7 @@ pub use segment::{MOST_FOLDED, SegmentBody, UnreadableBody, read_segment};
 pub use submit::{Batch, submit};
 
 use crate::error::{Error, Status};
-use crate::json::index_of_name;
+use crate::json::Names;
 use crate::state::{Entry, Name, Value};
 
 /// The objects and arrays around a value within a segment's body: the body, `ops`, the op. A value in a rollup has as many around
@@ -121,18 +121,19 @@ impl Field {
 }
 
 /// Every member that an op may have: `op` behind the fields, so that a field is its own index.
-const MEMBERS: [&str; Field::ALL.len() + 1] = {
-    let mut names = ["op"; Field::ALL.len() + 1];
+static MEMBERS: Names<MEMBER_COUNT> = Names::new({
+    let mut names = ["op"; MEMBER_COUNT];
     let mut index = 0;
     while index < Field::ALL.len() {
         names[index] = Field::ALL[index].name();
         index += 1;
     }
     names
-};
+});
 
+const MEMBER_COUNT: usize = Field::ALL.len() + 1;
 /// Where `op` stands among them.
-const OP: usize = MEMBERS.len() - 1;
+const OP: usize = MEMBER_COUNT - 1;
 
 /// What a field must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,7 +167,7 @@ impl Kind {
         Kind::ListAppend,
     ];
 
-    fn name(self) -> &'static str {
+    const fn name(self) -> &'static str {
         match self {
             Kind::ScalarSet => "ScalarSet",
             Kind::ScalarDelete => "ScalarDelete",
@@ -189,7 +190,16 @@ impl Kind {
 
     /// The kind whose name stands between these quotes.
     fn named(content: &[u8]) -> Option<Kind> {
-        index_of_name(&Kind::ALL.map(Kind::name), content).map(|index| Kind::ALL[index])
+        static NAMES: Names<{ Kind::ALL.len() }> = Names::new({
+            let mut names = [""; Kind::ALL.len()];
+            let mut index = 0;
+            while index < names.len() {
+                names[index] = Kind::ALL[index].name();
+                index += 1;
+            }
+            names
+        });
+        NAMES.index_of(content).map(|index| Kind::ALL[index])
     }
 
     /// The members of this op besides `op`, in the order in which they are written.

@@ -1,10 +1,10 @@
 //! Reading a segment's body as it stands in the bucket, whoever wrote it: what is not known is passed over, what is
 //! missing is zero, and what cannot be understood makes the whole body unreadable rather than being guessed at.
 
-use super::{Action, Arithmetic, Field, Holds, Kind, LEVELS_AROUND_VALUE, MEMBERS, OP, Op};
+use super::{Action, Arithmetic, Field, Holds, Kind, LEVELS_AROUND_VALUE, MEMBER_COUNT, MEMBERS, OP, Op};
 use crate::config::Limits;
 use crate::error::shortened;
-use crate::json::{JsonError, Reader, index_of_name, recode_into, repair_utf8, string_content, unescape, write_checked_value};
+use crate::json::{JsonError, Reader, recode_into, repair_utf8, string_content, unescape, write_checked_value, write_key_name};
 use crate::state::{Entry, Name, Value, integer_literal};
 use crate::time::Stamp;
 use std::borrow::Cow;
@@ -146,18 +146,18 @@ fn read_ops(reader: &mut Reader<'_>) -> Result<Vec<Op>, UnreadableBody> {
 /// The values of an op's known members, as they stand in the text.
 struct Fields<'a> {
     text: &'a [u8],
-    values: [Option<Range<usize>>; MEMBERS.len()],
+    values: [Option<Range<usize>>; MEMBER_COUNT],
 }
 
 /// Reads one op. `last` is the one before: what comes in a row for one name shares it.
 fn read_op(reader: &mut Reader<'_>, last: Option<&Op>, scratch: &mut Vec<u8>) -> Result<Op, UnreadableBody> {
     let text = reader.text();
-    let mut members = [const { None }; MEMBERS.len()];
+    let mut members = [const { None }; MEMBER_COUNT];
     let mut more = reader.open_object(2)?;
     while more {
         let name = reader.name()?;
         let value = reader.skip(LEVELS_AROUND_VALUE)?;
-        if let Some(member) = index_of_name(&MEMBERS, &text[name]) {
+        if let Some(member) = MEMBERS.index_of(&text[name]) {
             members[member] = Some(value);
         }
         more = reader.next_member()?;
@@ -198,17 +198,13 @@ impl Fields<'_> {
     /// The canonical text of any JSON value.
     fn any<'s>(&self, field: Field, scratch: &'s mut Vec<u8>) -> Result<&'s [u8], UnreadableBody> {
         scratch.clear();
-        match self.get(field, Holds::Any) {
-            None => scratch.extend_from_slice(b"null"),
-            Some(value) => {
-                write_checked_value(value, scratch)?;
-            }
-        }
+        write_checked_value(self.get(field, Holds::Any).unwrap_or(b"null"), scratch)?;
         Ok(scratch)
     }
 
     fn key(&self, field: Field, scratch: &mut Vec<u8>) -> Result<Name, UnreadableBody> {
-        Ok(Name::of_key(self.any(field, scratch)?))
+        write_key_name(self.get(field, Holds::Key).unwrap_or(b"null"), scratch)?;
+        Ok(Name::from_spelling(scratch))
     }
 
     fn action(&self, kind: Kind, scratch: &mut Vec<u8>) -> Result<Action, UnreadableBody> {

@@ -1,6 +1,6 @@
 //! Checking what a caller hands in, strictly: whatever is doubtful is refused before anything is written.
 
-use super::{Field, Holds, Kind, LEVELS_AROUND_VALUE, MEMBERS, OP, OpError, OpErrorKind};
+use super::{Field, Holds, Kind, LEVELS_AROUND_VALUE, MEMBER_COUNT, MEMBERS, OP, OpError, OpErrorKind};
 use crate::config::Limits;
 use crate::error::shortened;
 use crate::json::{
@@ -12,7 +12,7 @@ use crate::state::{integer_literal, write_integer};
 use std::borrow::Cow;
 
 /// The members of an op as they stand in the text.
-type Members = Known<{ MEMBERS.len() }>;
+type Members = Known<MEMBER_COUNT>;
 
 /// An accepted submission.
 #[derive(Clone, Debug, PartialEq, Eq)]

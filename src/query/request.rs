@@ -3,8 +3,7 @@
 use super::QueryError;
 use crate::error::shortened;
 use crate::json::{
-    Known, Reader, describe, escape_into, index_of_name, invalid_utf8, is_plain, not_utf8, read_known, recode_into, string_content,
-    suggestion, unescape, write_value,
+    Known, Names, Reader, describe, invalid_utf8, not_utf8, read_known, string_content, suggestion, unescape, write_key_name,
 };
 use crate::state::integer_literal;
 
@@ -12,7 +11,8 @@ use crate::state::integer_literal;
 const DEPTH: usize = 128;
 
 /// The members that a query may have.
-const MEMBERS: [&str; 8] = ["op", "Key", "MapKey", "Member", "Limit", "After", "Prefix", "Segment"];
+static MEMBERS: Names<MEMBER_COUNT> = Names::new(["op", "Key", "MapKey", "Member", "Limit", "After", "Prefix", "Segment"]);
+const MEMBER_COUNT: usize = 8;
 
 pub(super) type Field = usize;
 const OP: Field = 0;
@@ -72,7 +72,16 @@ impl Kind {
 
     /// The kind whose name stands between these quotes.
     fn named(content: &[u8]) -> Option<Kind> {
-        index_of_name(&Kind::ALL.map(|(_, name)| name), content).map(|index| Kind::ALL[index].0)
+        static NAMES: Names<{ Kind::ALL.len() }> = Names::new({
+            let mut names = [""; Kind::ALL.len()];
+            let mut index = 0;
+            while index < names.len() {
+                names[index] = Kind::ALL[index].1;
+                index += 1;
+            }
+            names
+        });
+        NAMES.index_of(content).map(|index| Kind::ALL[index].0)
     }
 
     fn name(self) -> &'static str {
@@ -101,13 +110,13 @@ pub(super) struct Request<'a> {
     pub(super) kind: Kind,
     index: usize,
     text: &'a [u8],
-    members: Known<{ MEMBERS.len() }>,
+    members: Known<MEMBER_COUNT>,
 }
 
 impl<'a> Request<'a> {
     /// An error at one of the members.
     pub(super) fn error(&self, field: Field, message: impl std::fmt::Display) -> QueryError {
-        refuse(Some(self.index), Some(self.kind), Some(MEMBERS[field]), message)
+        refuse(Some(self.index), Some(self.kind), Some(MEMBERS.name(field)), message)
     }
 
     pub(super) fn get(&self, field: Field) -> Option<&'a [u8]> {
@@ -123,29 +132,9 @@ impl<'a> Request<'a> {
 
     /// The spelling of the name of the map entry that a member, any JSON value, names.
     pub(super) fn key(&self, field: Field) -> Result<Vec<u8>, QueryError> {
-        let value = self.get(field).unwrap_or(b"null");
-        let content = string_content(value);
-        let mut spelling = Vec::with_capacity(value.len() + 8);
-        if let Some(content) = content.filter(|content| is_plain(content)) {
-            for part in [br#"\""#, content, br#"\""#] {
-                spelling.extend_from_slice(part);
-            }
-            return Ok(spelling);
-        }
-        let mut key = Vec::with_capacity(value.len() + 8);
-        match content {
-            Some(content) => {
-                key.push(b'"');
-                recode_into(&mut key, content);
-                key.push(b'"');
-            }
-            None => {
-                // It was checked when it was passed over.
-                write_value(&mut Reader::new(value, DEPTH), 0, &mut key).map_err(|error| self.error(field, error))?;
-            }
-        }
-        escape_into(&mut spelling, &key);
-        Ok(spelling)
+        let mut name = Vec::new();
+        write_key_name(self.get(field).unwrap_or(b"null"), &mut name).map_err(|error| self.error(field, error))?;
+        Ok(name)
     }
 
     /// The value of `Limit`.
@@ -230,9 +219,9 @@ impl<'a> Requests<'a> {
 }
 
 /// Checks that a query has the members that it must have, and none that it may not have.
-fn check_members(kind: Kind, members: &Known<{ MEMBERS.len() }>, index: usize) -> Result<(), QueryError> {
+fn check_members(kind: Kind, members: &Known<MEMBER_COUNT>, index: usize) -> Result<(), QueryError> {
     let (required, optional) = kind.fields();
-    let own = || required.iter().chain(optional).map(|&field| MEMBERS[field]);
+    let own = || required.iter().chain(optional).map(|&field| MEMBERS.name(field));
     let at = |field: &str, message: &dyn std::fmt::Display| Err(refuse(Some(index), Some(kind), Some(field), message));
     if let Some(unknown) = &members.unknown {
         return at(unknown, &format_args!("is unknown{}", suggestion(unknown, own().chain(["op"]))));
@@ -240,12 +229,12 @@ fn check_members(kind: Kind, members: &Known<{ MEMBERS.len() }>, index: usize) -
     for (field, value) in members.values.iter().enumerate().skip(OP + 1) {
         let is_required = required.contains(&field);
         if value.is_none() && is_required {
-            return at(MEMBERS[field], &"is missing");
+            return at(MEMBERS.name(field), &"is missing");
         }
         if value.is_some() && !is_required && !optional.contains(&field) {
             let names: Vec<&str> = own().collect();
             return at(
-                MEMBERS[field],
+                MEMBERS.name(field),
                 &match names.is_empty() {
                     true => "does not belong to this query, which has no fields".to_owned(),
                     false => format!("does not belong to this query, whose fields are {}", names.join(", ")),

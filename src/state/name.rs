@@ -1,6 +1,6 @@
 //! Names of values and of map entries, in the spelling that the state's text has.
 
-use crate::json::{compare_names, escape_into};
+use crate::json::compare_names;
 use equivalent::{Comparable, Equivalent};
 use std::cmp::Ordering;
 use std::fmt;
@@ -14,13 +14,6 @@ pub(crate) struct Name(Arc<[u8]>);
 impl Name {
     /// `spelling` is what stands between the quotes of a canonical string.
     pub(crate) fn from_spelling(spelling: &[u8]) -> Name {
-        Name(spelling.into())
-    }
-
-    /// The name of the map entry with this key, given as canonical JSON.
-    pub(crate) fn of_key(key: &[u8]) -> Name {
-        let mut spelling = Vec::with_capacity(key.len() + 2);
-        escape_into(&mut spelling, key);
         Name(spelling.into())
     }
 
