@@ -32,6 +32,22 @@ fn a_directory_that_is_missing_is_named() {
 }
 
 #[test]
+fn a_name_that_is_too_long_for_a_file_is_refused_when_it_is_opened() {
+    play(async {
+        let place = Place::directory().await;
+        let (replica, _) = place.open(json!({})).await;
+        let longest = replica.namespace(&"n".repeat(250)).await.expect("its legacy object has 255 bytes");
+        replica.add_one(&longest).await.expect("applied");
+        // The legacy object, and the directory.
+        for (length, status) in [(251, Status::Unreadable), (256, Status::Unavailable), (512, Status::Unavailable)] {
+            let error = replica.namespace(&"n".repeat(length)).await.err().expect("too long");
+            told(&error, status, &["too long", place.path().to_str().expect("text")]);
+            assert!(!error.retryable);
+        }
+    });
+}
+
+#[test]
 fn a_directory_that_goes_away_and_comes_back_loses_nothing() {
     play(async {
         let place = Place::directory().await;
