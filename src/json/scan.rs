@@ -222,9 +222,13 @@ impl<'a> Reader<'a> {
     /// Passes over one value that stands inside of `level` objects and arrays, checking it. The range has no white space around it.
     #[inline]
     pub(crate) fn skip(&mut self, level: usize) -> Result<Range<usize>, JsonError> {
-        self.peek_token();
+        let is_string = self.peek_token() == Some(b'"');
         let start = self.position;
-        self.skip_value::<false>(level)?;
+        if is_string {
+            self.string::<false>()?;
+        } else {
+            self.skip_value::<false>(level)?;
+        }
         Ok(start..self.position)
     }
 
@@ -299,7 +303,9 @@ impl<'a> Reader<'a> {
         if self.peek() != Some(b'"') {
             return self.fail(NOT_CANONICAL);
         }
-        let name = self.string::<true>()?;
+        // Most are names of entries of maps, which begin and end with `\"`.
+        let start = self.position + 1;
+        let name = self.rest_of_string::<true>(start, start)?;
         if self.peek() != Some(b':') {
             return self.fail(NOT_CANONICAL);
         }
@@ -368,11 +374,25 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a string whose opening quote is next. The range is what stands between the quotes, as it is written.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn string<const CANONICAL: bool>(&mut self) -> Result<Range<usize>, JsonError> {
-        let text = self.text;
+        // Most strings are short, and plain up to the quote that ends them.
         let start = self.position + 1;
-        let mut position = start;
+        let mut plain = 0;
+        if let Some(chunk) = self.text.get(start..).and_then(<[u8]>::first_chunk::<16>) {
+            plain = (special_bytes(u8x16::new(*chunk)).trailing_zeros() as usize).min(chunk.len());
+            if chunk.get(plain) == Some(&b'"') {
+                self.position = start + plain + 1;
+                return Ok(start..start + plain);
+            }
+        }
+        self.rest_of_string::<CANONICAL>(start, start + plain)
+    }
+
+    /// Reads on in a string that begins at `start`, from `position`.
+    #[inline(never)]
+    fn rest_of_string<const CANONICAL: bool>(&mut self, start: usize, mut position: usize) -> Result<Range<usize>, JsonError> {
+        let text = self.text;
         loop {
             let Some(&byte) = text.get(position) else {
                 self.position = text.len();
@@ -384,6 +404,7 @@ impl<'a> Reader<'a> {
                     self.position = position + 1;
                     return Ok(start..position);
                 }
+                BACKSLASH if matches!(text.get(position + 1), Some(b'"' | b'\\')) => position += 2,
                 BACKSLASH => {
                     let length = if CANONICAL { canonical_escape(&text[position..]) } else { escape(&text[position..]) };
                     match length {

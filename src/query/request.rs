@@ -219,7 +219,21 @@ impl<'a> Requests<'a> {
 }
 
 /// Checks that a query has the members that it must have, and none that it may not have.
+#[inline]
 fn check_members(kind: Kind, members: &Known<MEMBER_COUNT>, index: usize) -> Result<(), QueryError> {
+    let (required, optional) = kind.fields();
+    let is_there = |field: &Field| members.values[*field].is_some();
+    let there = members.values.iter().filter(|value| value.is_some()).count();
+    let known = 1 + required.len() + optional.iter().filter(|field| is_there(field)).count();
+    // The numbers tell that there is no other one.
+    if members.unknown.is_none() && required.iter().all(is_there) && there == known {
+        return Ok(());
+    }
+    blame_a_member(kind, members, index)
+}
+
+#[cold]
+fn blame_a_member(kind: Kind, members: &Known<MEMBER_COUNT>, index: usize) -> Result<(), QueryError> {
     let (required, optional) = kind.fields();
     let own = || required.iter().chain(optional).map(|&field| MEMBERS.name(field));
     let at = |field: &str, message: &dyn std::fmt::Display| Err(refuse(Some(index), Some(kind), Some(field), message));
