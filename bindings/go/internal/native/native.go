@@ -62,11 +62,18 @@ const keptBytes = 64 << 10
 // Scratch is the memory of one call: the text that goes in and the answer that comes out. It is reused from call to call,
 // so a call allocates nothing of its own.
 type Scratch struct {
-	// Text is what is handed to the library. The caller appends to it; it is empty after NewScratch.
-	Text []byte
+	*input
 	// buffer lives in C memory, so that passing it costs no pointer check and the library may keep its text in it.
 	buffer *C.opjournal_buffer
 }
+
+// input is given back as soon as the library has read it, so that calls that wait hold none.
+type input struct {
+	// Text is what is handed to the library. The caller appends to it; it is empty after NewScratch.
+	Text []byte
+}
+
+var inputs = sync.Pool{New: func() any { return new(input) }}
 
 var scratches = sync.Pool{New: func() any {
 	enter()
@@ -83,15 +90,32 @@ var scratches = sync.Pool{New: func() any {
 
 // NewScratch takes a Scratch from the pool.
 func NewScratch() *Scratch {
-	return scratches.Get().(*Scratch)
+	s := scratches.Get().(*Scratch)
+	if s.input == nil {
+		s.input = inputs.Get().(*input)
+	}
+	return s
 }
 
-// Release gives the Scratch back. Nothing that Answer returned may be used afterwards.
-func (s *Scratch) Release() {
+// dropText gives Text back. Only Answer and Release may follow.
+func (s *Scratch) dropText() {
+	s.resetText()
+	inputs.Put(s.input)
+	s.input = nil
+}
+
+func (s *Scratch) resetText() {
 	if cap(s.Text) > keptBytes {
 		s.Text = nil
 	}
 	s.Text = s.Text[:0]
+}
+
+// Release gives the Scratch back. Nothing that Answer returned may be used afterwards.
+func (s *Scratch) Release() {
+	if s.input != nil {
+		s.resetText()
+	}
 	if s.buffer.capacity > keptBytes {
 		C.opjournal_buffer_free(s.buffer)
 	}
