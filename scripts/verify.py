@@ -7,11 +7,13 @@
     scripts/verify.py --again        the ones that passed as well
 
 What passed is kept in docs/verification.json, with the commit and the source that it is true of, and is not run again while the source stays the
-same (documentation is no source). Steps that take hours keep their own progress: one that is interrupted goes on where it stood.
+same (documentation is no source). Steps that take hours keep their own progress: one that is interrupted goes on where it stood. Two of these
+commands may run at the same time, for different steps.
 """
 
 import argparse
 import datetime
+import fcntl
 import hashlib
 import json
 import os
@@ -36,10 +38,10 @@ STEPS = [
     ("miri", "make miri FIGURES={figures}"),
     ("sanitize", "make sanitize FIGURES={figures}"),
     ("hostile", "make hostile CALLS=1000000 FIGURES={figures}"),
-    # Half an hour a target, two side by side.
+    # Half an hour a target.
     *[
-        (f"fuzz-{'-'.join(pair)}", f"make fuzz SECONDS=1800 JOBS=2 TARGET='{' '.join(pair)}' FIGURES={{figures}}")
-        for pair in [("abi", "state"), ("rollup", "segment"), ("directory", "s3_list"), ("batch", "json"), ("query", "config")]
+        (f"fuzz-{target}", f"make fuzz SECONDS=1800 TARGET={target} FIGURES={{figures}}")
+        for target in ["abi", "state", "rollup", "segment", "directory", "s3_list", "batch", "json", "query", "config"]
     ],
 ]
 
@@ -118,8 +120,22 @@ def flat(value, before=""):
         yield before, f"{value:,}"
 
 
-def record(passed):
-    """Keeps what passed, and puts it into the page."""
+def recorded():
+    if not os.path.exists(RECORD):
+        return {}
+    with open(RECORD, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def record(name, result):
+    """Keeps that a step passed, and puts it into the page."""
+    with open(__file__, encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        passed = {**recorded(), name: result}
+        write(passed)
+
+
+def write(passed):
     with open(RECORD, "w", encoding="utf-8") as file:
         json.dump(passed, file, indent=2)
         file.write("\n")
@@ -159,10 +175,7 @@ def main():
     if git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs", ":!*.md").strip():
         print("the source differs from what is committed: figures would belong to no commit", file=sys.stderr)
         return 2
-    passed, failed = {}, []
-    if os.path.exists(RECORD):
-        with open(RECORD, encoding="utf-8") as file:
-            passed = json.load(file)
+    passed, failed = recorded(), []
     now = source()
     wanted = [(name, command) for name, command in STEPS if not options.steps or name.startswith(tuple(options.steps))]
     for name, command in wanted:
@@ -173,8 +186,7 @@ def main():
         if result is None:
             failed.append(name)
             continue
-        passed[name] = result
-        record(passed)
+        record(name, result)
     print(f"{len(wanted) - len(failed)} passed, {len(failed)} failed{': ' + ', '.join(failed) if failed else ''}")
     return 1 if failed else 0
 
