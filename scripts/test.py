@@ -25,7 +25,8 @@ SUITES = [
     ("gofmt", 'test -z "$(gofmt -l .)" || { gofmt -d .; exit 1; }', GO, {}),
     ("clippy", "cargo clippy --locked --workspace --all-targets -- -D warnings", ROOT, {}),
     ("servers", "tests/servers/install.sh", ROOT, {}),
-    ("rust", "cargo test --locked --no-fail-fast", ROOT, {}),
+    # One command, so that what both need is built once.
+    ("rust", "cargo test --locked --no-fail-fast -p opjournal -p opjournal-cli", ROOT, {}),
     ("simulation", "cargo test --locked -p opjournal-simulation --profile simulation --no-fail-fast", ROOT, {}),
     ("fuzz", "make fuzz SECONDS=5 JOBS=2", ROOT, {}),
     ("sim", 'make sim SEEDS=10000 SIM="--for 120 --afresh"', ROOT, {}),

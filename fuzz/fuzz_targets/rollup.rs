@@ -6,7 +6,7 @@
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use opjournal::journal::fuzzing::{Chain, LastFolded, Mark, Place, Proof, Rollup, SegmentKey, encode, read, read_head};
+use opjournal::journal::objects::{Chain, LastFolded, Mark, Place, Proof, Rollup, SegmentKey, encode, read, read_head};
 use opjournal::ops::MOST_FOLDED;
 use opjournal::state::State;
 use opjournal::time::Stamp;

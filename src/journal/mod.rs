@@ -34,13 +34,11 @@ mod tick;
 mod timing;
 mod write;
 
-/// What the fuzz targets hold to the rules of the bucket format without an engine.
-#[cfg(feature = "fuzzing")]
-#[doc(hidden)]
-pub mod fuzzing {
-    pub use super::key::SegmentKey;
-    pub use super::rollup::{Chain, LastFolded, Mark, Proof, Rollup, encode, read, read_head};
-    pub use super::segment::Place;
+/// The objects of a namespace as they lie in a store, for programs that look at a bucket without an engine.
+pub mod objects {
+    pub use super::key::{METADATA, Places, QUARANTINE, SegmentKey};
+    pub use super::rollup::{Chain, Count, Head, LastFolded, Mark, Proof, Rollup, encode, most_bytes, read, read_head};
+    pub use super::segment::{Content, Place, Segment};
 }
 
 use self::core::Core;

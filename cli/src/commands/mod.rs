@@ -1,0 +1,37 @@
+//! What the command does, one file for each thing that can be asked for.
+
+mod export;
+mod get;
+mod list;
+mod write;
+
+use crate::arguments::{Arguments, Command};
+use crate::failure::Failure;
+use crate::output::Output;
+use clap::CommandFactory;
+use std::path::Path;
+use std::process::ExitCode;
+
+pub async fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
+    match &arguments.command {
+        Command::Ls { store, namespace: None } => list::namespaces(store, output).await?,
+        Command::Ls { store, namespace: Some(namespace) } => list::namespace(store, namespace, output).await?,
+        Command::Get { store, namespace, name, key } => get::get(store, namespace, name, key.as_deref(), output).await?,
+        Command::Query { store, namespace, queries } => get::query(store, namespace, queries, output).await?,
+        Command::Apply { store, namespace, batches } => write::apply(store, namespace, batches, output).await?,
+        Command::Flush { store, namespace } => write::flush(store, namespace, output).await?,
+        Command::Export { store, namespace, output: file } => export::export(store, namespace, file.as_deref(), output).await?,
+        Command::Import { store, namespace, input } => export::import(store, namespace, input.as_deref(), output).await?,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Arguments::command(), "opjournal", &mut script);
+            output.bytes(&script)?;
+        }
+        Command::Manual { directory } => manual(directory)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn manual(directory: &Path) -> Result<(), Failure> {
+    clap_mangen::generate_to(Arguments::command(), directory).map_err(|error| Failure::file(directory.display().to_string(), error))
+}
