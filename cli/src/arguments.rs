@@ -1,5 +1,6 @@
 //! What can be asked for on the command line.
 
+use crate::commands::Since;
 use crate::failure::EXIT_STATUSES;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -49,7 +50,7 @@ impl std::ops::Deref for StoreArguments {
 }
 
 /// How to get to a store.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Store")]
 pub struct Access {
     /// A file with settings in JSON, as opjournal_open() takes them; "store" in it is not looked at
@@ -176,6 +177,68 @@ Example:
         #[arg(value_name = "FILE")]
         input: Option<PathBuf>,
     },
+    /// Show segments with their ops, and with -f those that land from now on
+    #[command(after_help = "\
+What was folded and deleted is not shown any more: it is in the rollup.
+
+Examples:
+  opjournal tail -f s3://bucket orders
+  opjournal tail --since 10m s3://bucket orders
+  opjournal --json tail -f s3://bucket orders | jq .ops")]
+    Tail {
+        #[command(flatten)]
+        store: StoreArguments,
+        #[arg(value_name = "NS")]
+        namespace: String,
+        /// Go on until Ctrl-C
+        #[arg(short, long)]
+        follow: bool,
+        /// With -f: so many seconds from one LIST to the next
+        #[arg(long, default_value_t = 2.0, value_name = "SECONDS", value_parser = seconds)]
+        every: f64,
+        /// Nothing older: 30s, 5m, 2h, 3d, or a time such as 2026-03-07T06:35:06Z
+        #[arg(long, value_name = "WHEN")]
+        since: Option<Since>,
+        /// The last N of what is there
+        #[arg(short = 'n', long, value_name = "N")]
+        last: Option<usize>,
+    },
+    /// Compare two states: of two stores, or exports in files
+    #[command(after_help = "\
+LEFT and RIGHT are stores, files that export wrote, or - for standard input. Without NS all namespaces of two stores are compared. The options of the store go
+for both; --right-config gives the second one its own. Exit status 1: they differ.
+
+Examples:
+  opjournal diff s3://bucket/blue s3://bucket/green
+  opjournal diff yesterday.json s3://bucket orders")]
+    Diff {
+        left: String,
+        right: String,
+        #[arg(value_name = "NS")]
+        namespace: Option<String>,
+        #[command(flatten)]
+        access: Access,
+        /// Settings of the second store, instead of all other options for it
+        #[arg(long, value_name = "FILE")]
+        right_config: Option<PathBuf>,
+    },
+    /// Replay namespaces from their objects, and find what is damaged, lost or foreign
+    #[command(after_help = "\
+Every object is read. The rollup is held against its mark, its proof and what segments say of it; where the whole chain is still listed, it is replayed from the
+first segment. Exit status 1: something bad was found and is still there; what is only worth a note does not count.
+
+Examples:
+  opjournal verify s3://bucket
+  opjournal verify --repair s3://bucket orders")]
+    Verify {
+        #[command(flatten)]
+        store: StoreArguments,
+        #[arg(value_name = "NS")]
+        namespace: Option<String>,
+        /// Move segments that cannot be read aside, to .metadata/.quarantine/; nothing is deleted
+        #[arg(long)]
+        repair: bool,
+    },
     /// Print the script that completes this command's arguments in a shell
     #[command(after_help = "\
 Example:
@@ -184,6 +247,13 @@ Example:
     /// Write the manual pages into a directory
     #[command(hide = true)]
     Manual { directory: PathBuf },
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.1..=86_400.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a number of seconds from 0.1 to 86400 is expected".to_owned()),
+    }
 }
 
 impl Command {

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use indicatif::ProgressBar;
 use opjournal::environment::within;
 use opjournal::journal::objects::{METADATA, Places, SegmentKey};
-use opjournal::store::{self, Kind, Listed, Page};
+use opjournal::store::{self, Get, GetOptions, Kind, Listed, Page};
 use opjournal::time::Stamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -139,6 +139,36 @@ pub async fn summary(site: &Site, name: &str) -> Result<(Summary, Stamp), Failur
     let now = each(site, &places.prefix, &hidden, |listed| take_in(&mut all, &listed)).await?;
     each(site, &places.legacy, &hidden, |listed| take_in(&mut all, &listed)).await?;
     Ok((all.remove(name).unwrap_or_default(), now))
+}
+
+/// A whole object; nothing where it is not there.
+pub async fn get(site: &Site, key: &str) -> Result<Option<Vec<u8>>, Failure> {
+    let mut attempt = 1;
+    loop {
+        let failure = match read(site, key).await {
+            Ok(body) => return Ok(Some(body)),
+            Err(failure) if failure.kind == Kind::NotFound => return Ok(None),
+            Err(failure) => failure,
+        };
+        if failure.kind != Kind::Unavailable || attempt == ATTEMPTS {
+            return Err(failure.into());
+        }
+        attempt += 1;
+    }
+}
+
+/// A body may take as long as it likes, but not stand still.
+async fn read(site: &Site, key: &str) -> Result<Vec<u8>, store::Failure> {
+    let late = |_| store::Failure::new(Kind::Unavailable, format!("GET {key}: nothing came for {} s", REQUEST.as_secs()));
+    let answer = within(&site.environment, REQUEST, site.store.get(key, GetOptions::default())).await.map_err(late)?;
+    let Get::Found(mut object) = answer? else {
+        return Err(store::Failure::new(Kind::Refused, format!("GET {key}: the answer makes no sense")));
+    };
+    let mut bytes = Vec::new();
+    while let Some(chunk) = within(&site.environment, REQUEST, object.body.next()).await.map_err(late)? {
+        bytes.extend_from_slice(&chunk?);
+    }
+    Ok(bytes)
 }
 
 /// The bytes of an object that is being read.

@@ -60,6 +60,11 @@ impl Site {
         self.journal(Settings { read_only: false, ..self.settings.clone() }).await
     }
 
+    /// A journal that opens what is damaged too, and may write.
+    pub async fn mender(&self) -> Result<Journal, Failure> {
+        self.journal(Settings { read_only: false, allow_degraded: true, ..self.settings.clone() }).await
+    }
+
     async fn journal(&self, settings: Settings) -> Result<Journal, Failure> {
         Ok(Journal::open(settings, self.store.clone(), self.environment.clone(), self.deadline()).await?)
     }
@@ -73,7 +78,8 @@ impl Site {
         Ok(journal.namespace(name, self.deadline()).await?)
     }
 
-    async fn missing(&self, name: &str) -> Failure {
+    /// The error for a namespace that is not there, with the nearest that is.
+    pub async fn missing(&self, name: &str) -> Failure {
         let all = objects::summaries(self, &indicatif::ProgressBar::hidden()).await;
         let near = all.map(|all: Vec<Summary>| suggestion(name, all.iter().map(|summary| shown(&summary.name)))).unwrap_or_default();
         Failure::Found(format!("there is no namespace {:?} in {}{near}", shown(name), self.url()))

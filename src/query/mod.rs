@@ -6,9 +6,8 @@ mod request;
 
 use crate::error::Error;
 use crate::json::{spelling, unescape, write_string};
-use crate::state::{Hashing, Item, MapRef, NameRef, State, ValueRef, write_integer};
+use crate::state::{Item, MapRef, NameRef, State, ValueRef, write_integer};
 use request::{Kind, Request, Requests};
-use sha2::{Digest, Sha256};
 
 /// What a query may ask for that is not in the state.
 pub trait QueryContext {
@@ -165,18 +164,12 @@ fn not_found(out: &mut Vec<u8>) {
 }
 
 fn write_digest(state: &State, context: &dyn QueryContext, out: &mut Vec<u8>) {
-    let mut hashing = Hashing(Sha256::new());
-    state.write_to(&mut hashing);
     out.extend_from_slice(b"{\"age_ms\":");
     write_integer(out, context.age_ms());
     out.extend_from_slice(b",\"mark\":");
     context.write_mark(out);
     out.extend_from_slice(b",\"sha256\":\"");
-    for byte in hashing.0.finalize() {
-        for digit in [byte >> 4, byte & 15] {
-            out.push(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
-        }
-    }
+    out.extend_from_slice(state.sha256().as_bytes());
     out.extend_from_slice(b"\"}");
 }
 

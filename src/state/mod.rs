@@ -15,7 +15,6 @@ mod write;
 pub(crate) use entry::{Entry, Item, ListRef, MapRef};
 pub(crate) use name::{Name, NameRef};
 pub(crate) use value::{Value, ValueRef, integer_literal, write_integer};
-pub(crate) use write::Hashing;
 
 use crate::json::{JsonError, canonical, repair_utf8};
 use crate::ops::{Action, Op};
@@ -23,8 +22,10 @@ use arena::{Arena, Extent};
 use bytes::Bytes;
 use changes::{Changes, Current};
 use entry::{Base, Place, Sums};
+use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::sync::Arc;
+use write::Hashing;
 
 /// One immutable version of a namespace's state: cloned in O(1), and never changed by what is done to its clones.
 #[derive(Clone, Debug)]
@@ -92,6 +93,13 @@ impl State {
     pub fn write_canonical(&self, out: &mut Vec<u8>) {
         out.reserve(self.canonical_len());
         self.write_to(out);
+    }
+
+    /// The SHA-256 of the whole state as canonical JSON, in 64 hex digits. Writes the text nowhere.
+    pub fn sha256(&self) -> String {
+        let mut hashing = Hashing(Sha256::new());
+        self.write_to(&mut hashing);
+        hashing.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The length of the whole state as canonical JSON in bytes. Exact, in O(1).

@@ -19,7 +19,7 @@ impl Sink for Vec<u8> {
 }
 
 /// Feeds a hash.
-pub(crate) struct Hashing<H: sha2::Digest>(pub(crate) H);
+pub(super) struct Hashing<H: sha2::Digest>(pub(super) H);
 
 impl<H: sha2::Digest> Sink for Hashing<H> {
     fn take(&mut self, text: &[u8]) {

@@ -7,6 +7,7 @@ use crate::objects;
 use crate::output::{Output, size};
 use crate::site::{Site, name_of, shown};
 use bytes::Bytes;
+use opjournal::Journal;
 use opjournal::environment::within;
 use opjournal::journal::objects::{Mark, Places, Proof, encode};
 use opjournal::state::State;
@@ -20,18 +21,22 @@ use std::time::Duration;
 pub async fn export(store: &StoreArguments, name: &str, file: Option<&Path>, output: &Output) -> Result<(), Failure> {
     let site = Site::open(store, output).await?;
     let journal = site.reader().await?;
-    let namespace = site.existing(&journal, name).await?;
-    // Whatever cannot be read is missing in the state: then there is no export.
-    namespace.flush(site.deadline()).await?;
-    let state = ask(&namespace, &json!({ "op": "State" }))?;
+    let state = state(&site, &journal, name).await?;
     match file.filter(|file| *file != Path::new("-")) {
         None => output.bytes(&state),
         Some(file) => {
             replace(file, &state).map_err(|error| Failure::file(file.display().to_string(), error))?;
-            output.note(format!("{} of {} in {}", size(state.len() as u64), shown(namespace.name()), file.display()));
+            output.note(format!("{} of {} in {}", size(state.len() as u64), shown(name_of(name)), file.display()));
             Ok(())
         }
     }
+}
+
+/// The state of a namespace as it is now. Whatever cannot be read is missing in it: then it is an error.
+pub async fn state(site: &Site, journal: &Journal, name: &str) -> Result<Vec<u8>, Failure> {
+    let namespace = site.existing(journal, name).await?;
+    namespace.flush(site.deadline()).await?;
+    ask(&namespace, &json!({ "op": "State" }))
 }
 
 /// Writes a file whole, or leaves what was there.
@@ -86,7 +91,7 @@ pub async fn import(store: &StoreArguments, name: &str, file: Option<&Path>, out
 }
 
 /// The text of an export, and what to call it.
-fn read(file: Option<&Path>) -> Result<(String, Vec<u8>), Failure> {
+pub fn read(file: Option<&Path>) -> Result<(String, Vec<u8>), Failure> {
     match file.filter(|file| *file != Path::new("-")) {
         Some(file) => {
             let name = file.display().to_string();

@@ -1,8 +1,11 @@
 //! What the command does, one file for each thing that can be asked for.
 
+mod diff;
 mod export;
 mod get;
 mod list;
+mod tail;
+mod verify;
 mod write;
 
 use crate::arguments::{Arguments, Command};
@@ -11,6 +14,9 @@ use crate::output::Output;
 use clap::CommandFactory;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
+pub use tail::Since;
+use tail::Wanted;
 
 pub async fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
     match &arguments.command {
@@ -22,6 +28,14 @@ pub async fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Fai
         Command::Flush { store, namespace } => write::flush(store, namespace, output).await?,
         Command::Export { store, namespace, output: file } => export::export(store, namespace, file.as_deref(), output).await?,
         Command::Import { store, namespace, input } => export::import(store, namespace, input.as_deref(), output).await?,
+        Command::Tail { store, namespace, follow, every, since, last } => {
+            let wanted = Wanted { follow: follow.then(|| Duration::from_secs_f64(*every)), since: *since, last: *last };
+            tail::tail(store, namespace, &wanted, output).await?;
+        }
+        Command::Diff { left, right, namespace, access, right_config } => {
+            return diff::diff(left, right, namespace.as_deref(), access, right_config.as_deref(), output).await;
+        }
+        Command::Verify { store, namespace, repair } => return verify::verify(store, namespace.as_deref(), *repair, output).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Arguments::command(), "opjournal", &mut script);
