@@ -64,6 +64,10 @@ impl QueryContext for Context {
         0
     }
 
+    fn metrics(&self) -> String {
+        String::new()
+    }
+
     fn outcome(&self, _segment: &str) -> &'static str {
         "unknown"
     }

@@ -40,6 +40,7 @@ SUITES = [
     ("c-bindings", "make test-bindings-c", ROOT, {}),
     ("go-vet", "go vet ./...", GO, {"PKG_CONFIG_PATH": PKG_CONFIG}),
     ("go", "go test -race -count=1 -v ./...", GO, {"PKG_CONFIG_PATH": PKG_CONFIG, "GODEBUG": "cgocheck=1"}),
+    ("go-prometheus", "go vet ./... && go test -count=1 -v ./...", os.path.join(GO, "opjournalprom"), {"PKG_CONFIG_PATH": PKG_CONFIG}),
     ("go-s3", "tests/servers/minio.sh run -- go test -C bindings/go -count=1 -v -run S3 ./...", ROOT, {"PKG_CONFIG_PATH": PKG_CONFIG}),
     ("demo", "make demo", ROOT, {}),
     ("demo-s3", "make demo-s3", ROOT, {}),

@@ -37,6 +37,10 @@ impl QueryContext for NoContext {
         0
     }
 
+    fn metrics(&self) -> String {
+        String::new()
+    }
+
     fn outcome(&self, _segment: &str) -> &'static str {
         "unknown"
     }

@@ -394,7 +394,11 @@ func TestCloseEndsWhatWaits(t *testing.T) {
 
 func TestStats(t *testing.T) {
 	journal := open(t, opjournal.Config{Store: memoryStore()})
-	openNamespace(t, journal, "named")
+	named := openNamespace(t, journal, "named")
+	metrics := value[string](t)(named.Metrics())
+	if !strings.Contains(metrics, "\nopjournal_namespace_ready{store=\"memory:") || !strings.Contains(metrics, `namespace="named"} 1`) {
+		t.Errorf("got %s", metrics)
+	}
 	stats := value[json.RawMessage](t)(journal.Stats())
 	if !json.Valid(stats) || !bytes.Contains(stats, []byte(`named`)) {
 		t.Errorf("got %s", stats)

@@ -125,6 +125,18 @@ func (n *Namespace) Outcome(segment string) (Outcome, error) {
 	return outcome, err
 }
 
+// Metrics is the figures of this namespace's journal and of all that is open in it, in the text format of Prometheus.
+func (n *Namespace) Metrics() (string, error) {
+	s := native.NewScratch()
+	defer s.Release()
+	s.Text = append(s.Text, `{"op":"Metrics"}`...)
+	answer, err := n.ask(s)
+	if err != nil {
+		return "", err
+	}
+	return decodeJSON[string](answer)
+}
+
 // Digest is a fingerprint of a namespace's state: replicas with the same one hold the same state.
 type Digest struct {
 	// SHA256 is the hash of the whole state as canonical JSON, in hex.

@@ -4,6 +4,7 @@
 mod engine {
     mod close;
     mod fold;
+    mod metrics;
     mod objects;
     mod panics;
     mod peer;

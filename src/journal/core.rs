@@ -9,6 +9,7 @@ use super::helped::Helped;
 use super::key::{KeyMaker, Places, SegmentKey};
 use super::listing::Listing;
 use super::memory::Memory;
+use super::metrics;
 use super::outcomes::Outcomes;
 use super::replica::Replica;
 use super::rollup::Mark;
@@ -50,6 +51,7 @@ pub struct Ticks {
 pub struct Figures {
     pub batches: AtomicU64,
     pub segments: AtomicU64,
+    pub refused: AtomicU64,
     pub unknown: AtomicU64,
     pub settled_applied: AtomicU64,
     pub settled_failed: AtomicU64,
@@ -358,6 +360,7 @@ impl Core {
             "last_error": ticks.error.as_ref().map(Error::to_json),
             "batches": read(&figures.batches),
             "segments": read(&figures.segments),
+            "refused": read(&figures.refused),
             "unknown": read(&figures.unknown),
             "settled_applied": read(&figures.settled_applied),
             "settled_failed": read(&figures.settled_failed),
@@ -411,6 +414,10 @@ impl QueryContext for Context<'_> {
 
     fn age_ms(&self) -> u64 {
         self.core.age_ms().unwrap_or(0)
+    }
+
+    fn metrics(&self) -> String {
+        metrics::text(&self.core.replica.stats())
     }
 
     fn outcome(&self, segment: &str) -> &'static str {

@@ -74,8 +74,13 @@ async fn maintain(core: &Arc<Core>, deletable: Vec<SegmentKey>, plan: Option<Pla
         tracing::warn!(namespace = core.name, error = %failure, "folded segments could not be deleted; the next tick tries again");
     }
     if let Some(plan) = plan {
+        let requests = &core.replica.requests;
+        let began = requests.now();
         match fold(core, plan).await {
-            Ok(true) => count(&core.figures.folds),
+            Ok(true) => {
+                core.replica.folds.record(requests.now().since(began));
+                count(&core.figures.folds);
+            }
             Ok(false) => count(&core.figures.lost_folds),
             Err(error) => {
                 tracing::warn!(namespace = core.name, error = %error, "a fold failed; a later tick tries again");

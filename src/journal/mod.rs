@@ -16,10 +16,12 @@ mod commit;
 mod core;
 mod fold;
 mod helped;
+mod histogram;
 mod key;
 mod listing;
 mod maintenance;
 mod memory;
+mod metrics;
 mod outcomes;
 mod quarantine;
 mod replay;
@@ -41,7 +43,7 @@ pub mod objects {
     pub use super::segment::{Content, Place, Segment};
 }
 
-use self::core::Core;
+use self::core::{Core, count};
 use self::helped::Helped;
 use self::replica::Replica;
 use self::write::{GivenUp, Ticket};
@@ -183,7 +185,7 @@ impl Namespace {
     /// `waiting_bytes`. At `deadline` the write ends: TIMED_OUT with outcome none where it was not yet sent, unknown
     /// where it was.
     pub fn submit(&self, ops: &[u8], deadline: Option<Reading>) -> Result<Write, Error> {
-        self.take_in(ops, deadline, None)
+        self.counted(self.take_in(ops, deadline, None))
     }
 
     /// The same for a caller that will wait: where nothing else is on its way, it does on this thread what can be done
@@ -191,7 +193,11 @@ impl Namespace {
     /// called where the environment's tasks may run (in a tokio runtime, where that is what runs them).
     pub fn submit_here(&self, ops: &[u8], deadline: Option<Reading>) -> Result<Write, Error> {
         let committer = self.handle.core.committer.get().and_then(Weak::upgrade);
-        self.take_in(ops, deadline, committer)
+        self.counted(self.take_in(ops, deadline, committer))
+    }
+
+    fn counted(&self, taken: Result<Write, Error>) -> Result<Write, Error> {
+        taken.inspect_err(|_| count(&self.handle.core.figures.refused))
     }
 
     fn take_in(&self, ops: &[u8], deadline: Option<Reading>, committer: Option<Arc<Helped>>) -> Result<Write, Error> {

@@ -4,6 +4,7 @@ use super::alarm;
 use super::commit;
 use super::core::Core;
 use super::helped::Helped;
+use super::histogram::Histogram;
 use super::key::Places;
 use super::requests::Requests;
 use super::sync::{self, Sharing};
@@ -26,6 +27,9 @@ pub struct Replica {
     pub settings: Settings,
     pub timing: Timing,
     pub requests: Requests,
+    /// Good ticks, and folds that were done.
+    pub ticks: Histogram,
+    pub folds: Histogram,
     /// Held by the namespace whose tick takes a LIST for all.
     pub sharing: tokio::sync::Mutex<Sharing>,
     namespaces: Mutex<Namespaces>,
@@ -52,6 +56,8 @@ impl Replica {
             timing: Timing::new(&settings),
             settings,
             requests: Requests::new(store, environment),
+            ticks: Histogram::default(),
+            folds: Histogram::default(),
             sharing: tokio::sync::Mutex::default(),
             namespaces: Mutex::default(),
             ended: Notify::new(),
@@ -194,7 +200,7 @@ impl Replica {
     }
 
     pub fn stats(&self) -> Value {
-        let counters = &self.requests.counters;
+        let (counters, durations) = (&self.requests.counters, &self.requests.durations);
         let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let namespaces: serde_json::Map<String, Value> = self.open_cores().iter().map(|core| (core.name.clone(), core.stats())).collect();
         json!({
@@ -208,6 +214,14 @@ impl Replica {
                 "failed": read(&counters.failed),
                 "bytes_read": read(&counters.bytes_read),
                 "bytes_written": read(&counters.bytes_written),
+            },
+            "durations": {
+                "list": durations.list.to_json(),
+                "get": durations.get.to_json(),
+                "put": durations.put.to_json(),
+                "delete": durations.delete.to_json(),
+                "tick": self.ticks.to_json(),
+                "fold": self.folds.to_json(),
             },
             "namespaces": namespaces,
         })

@@ -2,6 +2,7 @@
 //! time.
 
 use super::clock::StoreClock;
+use super::histogram::Histogram;
 use crate::environment::{Environment, within};
 use crate::mutant::{self, Mutant};
 use crate::store::{Condition, ETag, Failure, Get, GetOptions, Kind, Page, Put, Store};
@@ -25,6 +26,7 @@ pub struct Requests {
     pub environment: Arc<dyn Environment>,
     clock: Mutex<StoreClock>,
     pub counters: Counters,
+    pub durations: Durations,
 }
 
 /// Requests by kind, and failures, since the journal was opened.
@@ -37,6 +39,15 @@ pub struct Counters {
     pub failed: AtomicU64,
     pub bytes_read: AtomicU64,
     pub bytes_written: AtomicU64,
+}
+
+/// How long requests took until the end of their answers, good or not.
+#[derive(Default)]
+pub struct Durations {
+    pub list: Histogram,
+    pub get: Histogram,
+    pub put: Histogram,
+    pub delete: Histogram,
 }
 
 /// The answer to a conditional read.
@@ -52,7 +63,7 @@ pub enum Read {
 
 impl Requests {
     pub fn new(store: Arc<dyn Store>, environment: Arc<dyn Environment>) -> Requests {
-        Requests { store, environment, clock: Mutex::default(), counters: Counters::default() }
+        Requests { store, environment, clock: Mutex::default(), counters: Counters::default(), durations: Durations::default() }
     }
 
     pub fn now(&self) -> Reading {
@@ -70,6 +81,13 @@ impl Requests {
             let arrived = self.now();
             self.clock.lock().unwrap_or_else(PoisonError::into_inner).sample(date, arrived);
         }
+    }
+
+    async fn timed<T>(&self, durations: &Histogram, request: impl Future<Output = T>) -> T {
+        let began = self.now();
+        let answer = request.await;
+        durations.record(self.now().since(began));
+        answer
     }
 
     /// Waits for an answer for at most `limit`, and takes in what every answer tells.
@@ -103,24 +121,31 @@ impl Requests {
 
     pub async fn list_page(&self, prefix: &str, after: Option<&str>) -> Result<Page, Failure> {
         let what = format!("LIST {prefix}");
-        self.answer(&self.counters.list, NO_PROGRESS, &what, self.store.list(prefix, after), |page| page.date).await
+        let request = self.answer(&self.counters.list, NO_PROGRESS, &what, self.store.list(prefix, after), |page| page.date);
+        self.timed(&self.durations.list, request).await
     }
 
     /// One attempt to write an object.
     pub async fn put(&self, key: &str, body: Bytes, condition: Condition, limit: Duration) -> Result<Put, Failure> {
         self.counters.bytes_written.fetch_add(body.len() as u64, Ordering::Relaxed);
         let what = format!("PUT {key}");
-        self.answer(&self.counters.put, limit, &what, self.store.put(key, body, condition), |put| put.date).await
+        let request = self.answer(&self.counters.put, limit, &what, self.store.put(key, body, condition), |put| put.date);
+        self.timed(&self.durations.put, request).await
     }
 
     pub async fn delete(&self, keys: &[String]) -> Result<(), Failure> {
         let what = format!("DELETE of {} objects", keys.len());
-        self.answer(&self.counters.delete, NO_PROGRESS, &what, self.store.delete(keys), |deleted| deleted.date).await.map(|_| ())
+        let request = self.answer(&self.counters.delete, NO_PROGRESS, &what, self.store.delete(keys), |deleted| deleted.date);
+        self.timed(&self.durations.delete, request).await.map(|_| ())
     }
 
     /// Reads an object of at most `largest` bytes, or the range that `options` asks for. A larger one fails with
     /// [`Kind::Refused`].
     pub async fn read(&self, key: &str, options: GetOptions, largest: u64) -> Result<Read, Failure> {
+        self.timed(&self.durations.get, self.read_body(key, options, largest)).await
+    }
+
+    async fn read_body(&self, key: &str, options: GetOptions, largest: u64) -> Result<Read, Failure> {
         let what = format!("GET {key}");
         let range = options.range;
         let answer = self

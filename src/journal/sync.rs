@@ -55,12 +55,14 @@ async fn run_ticks(core: &Arc<Core>) {
         // Who called after that LIST began waits for a later one.
         let given = given.filter(|given| core.is_after_calls(given.began));
         // In a box: a namespace between two ticks, as most are at most times, needs no room for one.
+        let began = requests.now();
         let result = Box::pin(tick(core, given)).await;
         count(&core.figures.ticks);
         let now = requests.now();
         match result {
             Ok(listing) => {
                 failures = 0;
+                core.replica.ticks.record(now.since(began));
                 due = now + next_after(core, interval, &mut is_first);
                 core.ticks.send_modify(|ticks| *ticks = Ticks { begun: ticks.begun, ended: ticks.begun, good: ticks.begun, error: None });
                 maintenance::consider(core, listing);

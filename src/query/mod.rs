@@ -17,6 +17,9 @@ pub trait QueryContext {
     /// How long ago this replica last saw the whole bucket, in milliseconds.
     fn age_ms(&self) -> u64;
 
+    /// The figures of the journal, as Prometheus reads them.
+    fn metrics(&self) -> String;
+
     /// `"applied"`, `"failed"` or `"unknown"`, for a segment of this process.
     fn outcome(&self, segment: &str) -> &'static str;
 }
@@ -126,6 +129,7 @@ fn answer_one(request: &Request<'_>, state: &State, context: &dyn QueryContext, 
         Kind::Names => page::write_names(request, state, out)?,
         Kind::State => state.write_canonical(out),
         Kind::Digest => write_digest(state, context, out),
+        Kind::Metrics => write_string(out, &context.metrics()),
         Kind::Outcome => {
             let segment = request.string(request::SEGMENT)?;
             write_string(out, context.outcome(&unescape(segment)));
@@ -187,6 +191,10 @@ mod tests {
 
         fn age_ms(&self) -> u64 {
             42
+        }
+
+        fn metrics(&self) -> String {
+            String::new()
         }
 
         fn outcome(&self, segment: &str) -> &'static str {

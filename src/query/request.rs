@@ -44,11 +44,12 @@ pub(super) enum Kind {
     Names,
     State,
     Digest,
+    Metrics,
     Outcome,
 }
 
 impl Kind {
-    const ALL: [(Kind, &'static str); 19] = [
+    const ALL: [(Kind, &'static str); 20] = [
         (Kind::MapGet, "MapGet"),
         (Kind::ScalarGet, "ScalarGet"),
         (Kind::IntGet, "IntGet"),
@@ -67,6 +68,7 @@ impl Kind {
         (Kind::Names, "Names"),
         (Kind::State, "State"),
         (Kind::Digest, "Digest"),
+        (Kind::Metrics, "Metrics"),
         (Kind::Outcome, "Outcome"),
     ];
 
@@ -99,7 +101,7 @@ impl Kind {
             }
             Kind::ListEntries => (&[KEY], &[LIMIT, AFTER]),
             Kind::Names => (&[], &[LIMIT, AFTER, PREFIX]),
-            Kind::State | Kind::Digest => (&[], &[]),
+            Kind::State | Kind::Digest | Kind::Metrics => (&[], &[]),
             Kind::Outcome => (&[SEGMENT], &[]),
         }
     }

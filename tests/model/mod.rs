@@ -356,6 +356,10 @@ impl QueryContext for Context {
         7
     }
 
+    fn metrics(&self) -> String {
+        String::new()
+    }
+
     fn outcome(&self, _segment: &str) -> &'static str {
         "failed"
     }
