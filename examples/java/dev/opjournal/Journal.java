@@ -1,0 +1,56 @@
+package dev.opjournal;
+
+import com.sun.jna.ptr.LongByReference;
+import java.time.Duration;
+
+/** An open journal: a replica of its own. */
+public final class Journal implements AutoCloseable {
+    final Opjournal library;
+    final Completions completions;
+    private final long handle;
+    private boolean closed;
+
+    Journal(Opjournal library, byte[] config) {
+        this.library = library;
+        this.completions = new Completions(library);
+        LongByReference out = new LongByReference();
+        try {
+            library.call(result -> library.c.opjournal_open(config, Opjournal.size(config), out, result));
+        } catch (RuntimeException error) {
+            completions.close();
+            throw error;
+        }
+        handle = out.getValue();
+    }
+
+    /** Opens a namespace; waits for its first sync. */
+    public Namespace namespace(String name) {
+        return namespace(name, null);
+    }
+
+    public Namespace namespace(String name, Duration timeout) {
+        byte[] text = Opjournal.utf8(name);
+        LongByReference out = new LongByReference();
+        library.call(result ->
+                library.c.opjournal_namespace_open(handle, text, Opjournal.size(text), Opjournal.milliseconds(timeout), out, result));
+        return new Namespace(this, out.getValue());
+    }
+
+    @Override
+    public void close() {
+        close(null);
+    }
+
+    /** Waits for the writes that are on their way. It is closed in any case; throws where the outcome of some stays unknown. */
+    public synchronized void close(Duration timeout) {
+        if (closed) {
+            return;
+        }
+        closed = true;
+        try {
+            library.call(result -> library.c.opjournal_close(handle, Opjournal.milliseconds(timeout), result));
+        } finally {
+            completions.close();
+        }
+    }
+}
