@@ -22,6 +22,7 @@ include mk/lib.mk
 include mk/c.mk
 include mk/install.mk
 include mk/demo.mk
+include mk/examples.mk
 include mk/soak.mk
 include mk/simulation.mk
 include mk/mutants.mk
