@@ -238,6 +238,25 @@ def try_together(report, commands, work, library):
         report.check(f"{name} agrees in the end", run(command, f"file://{store}", "read", library=library), (reading(len(commands)), "", 0))
 
 
+def try_wrapper(report, name, command, library):
+    """The tests of a wrapper by its language's own runner."""
+    room = os.path.join(EXAMPLES, name)
+    if name == "python":
+        command, test = [command[0], "-B", "-W", "error", "-m", "unittest", "-v", "opjournal_test"], r"^(\w+) \(.* \.\.\. (.*)$"
+    else:
+        command, test = ["node", "--test", "--test-reporter=tap", room], r"^(?:not )?ok \d+ - (.*)()$"
+    environment = {**os.environ, "OPJOURNAL_LIBRARY": library}
+    done = subprocess.run(
+        command, cwd=room, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", timeout=SECONDS, check=False
+    )
+    tests = [(match.group(1), match.group(0)) for match in re.finditer(test, done.stdout, re.MULTILINE)]
+    for title, line in tests:
+        report.check(f"{name}: {title.replace('_', ' ')}", line.endswith("... ok") or line.startswith("ok "), True)
+    if done.returncode != 0:
+        sys.stdout.write(done.stdout)
+    report.check(f"{name}'s own tests", (done.returncode, bool(tests)), (0, True))
+
+
 def prototypes_of_header():
     """The functions of the header as Java should have them: name -> result and parameters. Those that log are not for Java."""
     types = {
@@ -293,6 +312,9 @@ def main():
             report.check("java declares the version", version, wanted_version)
         for name, command in commands.items():
             try_language(report, name, command, work, library, older)
+        for name in ("python", "node"):
+            if name in commands:
+                try_wrapper(report, name, commands[name], library)
         try_together(report, commands, work, library)
     return 1 if report.failed or not report.passed else 0
 
