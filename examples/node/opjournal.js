@@ -212,7 +212,7 @@ class Memory {
   constructor(type, count = 1) {
     this.size = koffi.sizeof(type);
     this.at = koffi.alloc(type, count);
-    new Uint8Array(koffi.view(this.at, this.size * count)).fill(0);
+    if (type === 'opjournal_buffer') koffi.encode(this.at, type, { data: null, len: 0, capacity: 0 }); // all others are output only
   }
   item(i) {
     return this.at + BigInt(i * this.size);

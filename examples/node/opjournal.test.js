@@ -39,6 +39,13 @@ test('what is refused takes no completion', () =>
     assert.equal(namespace.query(get), 1);
   }));
 
+test('a name is not cut at a NUL', () =>
+  withNamespace({}, async (_, journal) => {
+    await assert.rejects(journal.namespace('test\0'), { code: 'INVALID' });
+    await assert.rejects(journal.namespace('tést'), { code: 'INVALID' });
+    (await journal.namespace('')).close(); // the root namespace
+  }));
+
 test('journals share one queue, and a later one gets another', async () => {
   await Promise.all(
     [1, 2, 3].map(() =>

@@ -57,6 +57,14 @@ class OpjournalTest(unittest.TestCase):
             self.assertEqual((refused.exception.code, refused.exception.outcome, refused.exception.retryable), ("INVALID", "none", False))
             self.assertEqual(journal.completions.pending, {})
 
+    def test_a_name_is_not_cut_at_a_nul(self):
+        with open_journal() as journal:
+            for name in ("test\0", "tést"):
+                with self.assertRaises(OpjournalError) as refused:
+                    journal.namespace(name)
+                self.assertEqual(refused.exception.code, "INVALID")
+            journal.namespace("").close()  # the root namespace
+
     def test_many_threads(self):
         with open_journal() as journal:
             namespace = journal.namespace("test")
