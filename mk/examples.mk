@@ -4,7 +4,7 @@
 
 LANGUAGES ?=
 EXAMPLES_BUILD := $(BUILD)/examples
-EXAMPLES := $(addprefix $(EXAMPLES_BUILD)/tour-,c cpp cpp-linked)
+EXAMPLES := $(addprefix $(EXAMPLES_BUILD)/,tour-c tour-cpp tour-cpp-linked test-cpp)
 
 .PHONY: test-examples examples-go
 
@@ -16,9 +16,11 @@ $(EXAMPLES_BUILD)/tour-c: examples/c/tour.c $(C_HEADERS) $(C_ARCHIVE) | $(C_SHAR
 	@mkdir -p $(@D)
 	$(CC) $(C_STANDARD) $(C_WARNINGS) $(C_SANITIZERS) $(C_INCLUDES) $< $(C_LINK) -o $@
 
-$(EXAMPLES_BUILD)/tour-cpp: examples/cpp/tour.cpp examples/cpp/opjournal.hpp $(C_HEADERS) $(C_ARCHIVE)
+$(EXAMPLES_BUILD)/tour-cpp: examples/cpp/tour.cpp
+$(EXAMPLES_BUILD)/test-cpp: examples/cpp/opjournal_test.cpp
+$(EXAMPLES_BUILD)/tour-cpp $(EXAMPLES_BUILD)/test-cpp: examples/cpp/opjournal.hpp $(C_HEADERS) $(C_ARCHIVE)
 	@mkdir -p $(@D)
-	$(CXX) -std=c++17 $(C_WARNINGS) $(C_SANITIZERS) $(C_INCLUDES) $< -L$(BUILD)/lib -lopjournal_c $(C_DL_LIBS) -pthread -o $@
+	$(CXX) -std=c++17 $(C_WARNINGS) $(C_SANITIZERS) $(C_INCLUDES) $(filter %.cpp,$^) -L$(BUILD)/lib -lopjournal_c $(C_DL_LIBS) -pthread -o $@
 
 $(EXAMPLES_BUILD)/tour-cpp-linked: examples/cpp/tour.cpp examples/cpp/opjournal.hpp $(C_HEADERS) $(C_ARCHIVE) | $(C_SHARED)
 	@mkdir -p $(@D)

@@ -198,12 +198,12 @@ class Report:
             print(f"not ok {name}\n    wanted: {wanted!r}\n    got:    {got!r}", flush=True)
 
 
-def run(command, *arguments, library):
+def run(command, *arguments, library, directory=None):
     """What a program prints, on both streams, and its exit status."""
     environment = {**os.environ, "OPJOURNAL_LIBRARY": library}
     try:
         done = subprocess.run(
-            [*command, *arguments], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8", timeout=SECONDS, check=False
+            [*command, *arguments], cwd=directory, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8", timeout=SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
         return "", "does not end", -1
@@ -238,23 +238,25 @@ def try_together(report, commands, work, library):
         report.check(f"{name} agrees in the end", run(command, f"file://{store}", "read", library=library), (reading(len(commands)), "", 0))
 
 
+# The tests of the wrappers themselves: how they are run, and what a line says of one test.
+WRAPPERS = {
+    "cpp": (lambda command: [os.path.join(os.path.dirname(command[0]), "test-cpp")], r"^(?:not )?ok (.*)$"),
+    "python": (lambda command: [command[0], "-B", "-W", "error", "-m", "unittest", "-v", "opjournal_test"], r"^test_(\w+) \(.* \.\.\. .*$"),
+    "node": (lambda command: ["node", "--test", "--test-reporter=tap", "."], r"^(?:not )?ok \d+ - (.*)$"),
+    "java": (lambda command: [*command[:-1], "OpjournalTest"], r"^(?:not )?ok (.*)$"),
+}
+
+
 def try_wrapper(report, name, command, library):
-    """The tests of a wrapper by its language's own runner."""
-    room = os.path.join(EXAMPLES, name)
-    if name == "python":
-        command, test = [command[0], "-B", "-W", "error", "-m", "unittest", "-v", "opjournal_test"], r"^(\w+) \(.* \.\.\. (.*)$"
-    else:
-        command, test = ["node", "--test", "--test-reporter=tap", room], r"^(?:not )?ok \d+ - (.*)()$"
-    environment = {**os.environ, "OPJOURNAL_LIBRARY": library}
-    done = subprocess.run(
-        command, cwd=room, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", timeout=SECONDS, check=False
-    )
-    tests = [(match.group(1), match.group(0)) for match in re.finditer(test, done.stdout, re.MULTILINE)]
-    for title, line in tests:
-        report.check(f"{name}: {title.replace('_', ' ')}", line.endswith("... ok") or line.startswith("ok "), True)
-    if done.returncode != 0:
-        sys.stdout.write(done.stdout)
-    report.check(f"{name}'s own tests", (done.returncode, bool(tests)), (0, True))
+    tests, test = WRAPPERS[name]
+    out, errors, status = run(tests(command), library=library, directory=os.path.join(EXAMPLES, name))
+    lines = list(re.finditer(test, out + errors, re.MULTILINE))
+    for line in lines:
+        whole = line.group(0)
+        report.check(f"{name}: {line.group(1).replace('_', ' ')}", whole.startswith("ok ") or whole.endswith("... ok"), True)
+    if status != 0:
+        print(out + errors)
+    report.check(f"{name}: the tests run to their end", (status, bool(lines)), (0, True))
 
 
 def prototypes_of_header():
@@ -304,6 +306,8 @@ def main():
             commands[name] = LANGUAGES[name](build)
         except LeftOut as reason:
             print(f"left out: {name}: {reason}", flush=True)
+        except subprocess.CalledProcessError as error:
+            report.check(f"{name} is built", error.returncode, 0)
     with tempfile.TemporaryDirectory() as work:
         if "java" in commands:
             (written, version), (wanted, wanted_version) = prototypes_of_java(), prototypes_of_header()
@@ -312,7 +316,7 @@ def main():
             report.check("java declares the version", version, wanted_version)
         for name, command in commands.items():
             try_language(report, name, command, work, library, older)
-        for name in ("python", "node"):
+        for name in WRAPPERS:
             if name in commands:
                 try_wrapper(report, name, commands[name], library)
         try_together(report, commands, work, library)

@@ -223,7 +223,7 @@ class Memory {
 }
 
 let declared;
-/** Makes koffi's types and prototypes of the header. Types have names of the whole process, so this is done once. */
+/** Makes koffi's types and prototypes of the header. koffi knows types by their names, so this is done once. */
 function declare(header) {
   if (declared) return declared;
   const code = header
