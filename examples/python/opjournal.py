@@ -166,7 +166,10 @@ class Journal:
         return Namespace(self, out[0])
 
     def close(self, timeout: float | None = None) -> None:
-        """Waits for the writes that are on their way. It is closed in any case; raises where the outcome of some stays unknown."""
+        """Waits for the writes that are on their way. It is closed in any case; raises where the outcome of some stays unknown.
+
+        Not for a callback of one of its futures: the thread that it would wait for is its own.
+        """
         if self.closed:
             return
         self.closed = True

@@ -51,6 +51,11 @@ final class Completions {
         CompletableFuture<?>[] owed = pending.values().toArray(new CompletableFuture<?>[0]);
         CompletableFuture.allOf(owed).exceptionally(failed -> null).join();
         library.check(library.c.opjournal_queue_close(queue), new JsonObject());
+        try {
+            reader.join(); // it may still be at what depends on the last future
+        } catch (InterruptedException error) {
+            Thread.currentThread().interrupt();
+        }
     }
 
     private void read() {

@@ -41,7 +41,10 @@ public final class Journal implements AutoCloseable {
         close(null);
     }
 
-    /** Waits for the writes that are on their way. It is closed in any case; throws where the outcome of some stays unknown. */
+    /**
+     * Waits for the writes that are on their way. It is closed in any case; throws where the outcome of some stays unknown. Not for a callback of
+     * one of its futures, unless through whenCompleteAsync and the like: the thread that it would wait for is its own.
+     */
     public synchronized void close(Duration timeout) {
         if (closed) {
             return;
