@@ -1,6 +1,7 @@
 # make demo         two writers in two languages on a directory of this machine; one is killed and comes back; all agree
 # make test         builds and passes everything; the last line is "N passed, N failed"
 # make verify       the same and more at full length, in hours; puts its figures into docs/verification.md
+# make test-examples    the program of examples/ in six languages, against each other
 # make demo-s3      the demo on a MinIO server that it builds and starts itself
 # make lib          the library, shared and static, under build/lib
 # make install      PREFIX=/usr/local DESTDIR=

@@ -34,14 +34,16 @@ export class Library {
   constructor(path = process.env.OPJOURNAL_LIBRARY || NAME, header = HEADER) {
     const { constants, functions } = declare(readFileSync(header, 'utf8'));
     this.constants = constants;
+    let library, has;
     try {
-      const library = koffi.load(path);
-      this.c = Object.fromEntries(functions.map(({ name, prototype }) => [name, library.func(prototype)]));
+      library = koffi.load(path);
+      has = library.func('uint32_t opjournal_abi_version(void)')();
     } catch (error) {
       throw new Error(`the opjournal library cannot be loaded: ${path}: ${error.message}; OPJOURNAL_LIBRARY may name its place`, { cause: error });
     }
-    const [has, needs] = [this.c.opjournal_abi_version(), constants.OPJOURNAL_ABI_VERSION];
+    const needs = constants.OPJOURNAL_ABI_VERSION;
     if (has < needs) throw new Error(`${path} has ABI version ${has}, this program needs at least ${needs}`);
+    this.c = Object.fromEntries(functions.map(({ name, prototype }) => [name, library.func(prototype)]));
   }
 
   /** Calls a function whose last parameter is `result`, and which never waits. Gives what it answers, or throws. */
