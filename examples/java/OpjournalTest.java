@@ -106,6 +106,18 @@ public final class OpjournalTest {
                 same(0L, namespace.query(Map.of("op", "SetLen", "Key", "s")).getAsLong());
             }
         });
+        test("a journal takes its namespaces along", 0, (journal, namespace) -> {
+            // A store in memory is gone with all that holds it, so a second one of that name is empty.
+            String store = "memory:" + UUID.randomUUID();
+            for (int i = 0; i < 2; i++) {
+                try (Journal other = LIBRARY.open(Map.of("store", store))) {
+                    @SuppressWarnings("resource") // left to the journal
+                    Namespace left = other.namespace("test");
+                    same(0L, left.query(GET).getAsLong());
+                    left.apply(ADD);
+                }
+            }
+        });
         test("use after close is an error", 0, (journal, namespace) -> {
             journal.close();
             journal.close();

@@ -141,6 +141,7 @@ export class Library {
 /** An open journal: a replica of its own. Close it in a `finally`. */
 export class Journal {
   #closed = false;
+  namespaces = new Set(); // the handles that are open
 
   constructor(library, handle) {
     Object.assign(this, { library, handle });
@@ -163,7 +164,9 @@ export class Journal {
   async namespace(name, timeout) {
     const { library, handle } = this;
     const answer = await library.submit('opjournal_namespace_open_async', handle, ...bytes(name), milliseconds(library, timeout));
-    return new Namespace(library, BigInt(answer.namespace));
+    const opened = BigInt(answer.namespace);
+    this.namespaces.add(opened);
+    return new Namespace(this, opened);
   }
 
   /** Waits for the writes that are on their way. It is closed in any case; rejects where the outcome of some stays unknown. */
@@ -174,14 +177,17 @@ export class Journal {
       await this.library.submit('opjournal_close_async', this.handle, milliseconds(this.library, timeout));
     } finally {
       await this.library.release();
+      // A handle keeps the memory of its namespace until it is closed, also after its journal.
+      for (const namespace of this.namespaces) this.library.c.opjournal_namespace_close(namespace);
+      this.namespaces.clear();
     }
   }
 }
 
 /** A handle on one namespace. Timeouts are milliseconds; without one it is what the header says for each call. */
 export class Namespace {
-  constructor(library, handle) {
-    Object.assign(this, { library, handle });
+  constructor(journal, handle) {
+    Object.assign(this, { journal, library: journal.library, handle });
   }
 
   /** Writes ops as one atomic batch, with the blocking call on a thread of the pool. Resolves with the segment once it is durable. */
@@ -204,7 +210,9 @@ export class Namespace {
     await this.library.submit('opjournal_flush_async', this.handle, milliseconds(this.library, timeout));
   }
 
+  /** Gives the handle up. Writes that were accepted finish. The journal's close does this too. */
   close() {
+    this.journal.namespaces.delete(this.handle);
     this.library.c.opjournal_namespace_close(this.handle);
   }
 }

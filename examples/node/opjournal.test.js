@@ -46,6 +46,17 @@ test('a name is not cut at a NUL', () =>
     (await journal.namespace('')).close(); // the root namespace
   }));
 
+test('a journal takes its namespaces along', async () => {
+  // A store in memory is gone with all that holds it, so a second one of that name is empty.
+  const store = `memory:${randomUUID()}`;
+  for (let i = 0; i < 2; i++) {
+    await withNamespace({ store }, async (namespace) => {
+      assert.equal(namespace.query(get), 0);
+      await namespace.submit(add);
+    });
+  }
+});
+
 test('journals share one queue, and a later one gets another', async () => {
   await Promise.all(
     [1, 2, 3].map(() =>

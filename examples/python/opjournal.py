@@ -153,6 +153,7 @@ class Journal:
             self.completions.close()
             raise
         self.handle, self.closed = out[0], False
+        self.namespaces: set[int] = set()  # the handles that are open
 
     def __enter__(self) -> "Journal":
         return self
@@ -163,6 +164,7 @@ class Journal:
     def namespace(self, name: str, timeout: float | None = None) -> "Namespace":
         text, out = name.encode(), self.library.ffi.new("opjournal_namespace *")
         self.library.call("opjournal_namespace_open", self.handle, text, len(text), self.library.timeout(timeout), out)
+        self.namespaces.add(out[0])
         return Namespace(self, out[0])
 
     def close(self, timeout: float | None = None) -> None:
@@ -177,6 +179,9 @@ class Journal:
             self.library.call("opjournal_close", self.handle, self.library.timeout(timeout))
         finally:
             self.completions.close()
+            # A handle keeps the memory of its namespace until it is closed, also after its journal.
+            while self.namespaces:
+                self.library.check(self.library.c.opjournal_namespace_close(self.namespaces.pop()))
 
 
 class Namespace:
@@ -211,6 +216,8 @@ class Namespace:
         self.library.call("opjournal_flush", self.handle, self.library.timeout(timeout))
 
     def close(self) -> None:
+        """Gives the handle up. Writes that were accepted finish. The journal's close does this too."""
+        self.journal.namespaces.discard(self.handle)
         self.library.check(self.library.c.opjournal_namespace_close(self.handle))
 
 

@@ -65,6 +65,15 @@ class OpjournalTest(unittest.TestCase):
                 self.assertEqual(refused.exception.code, "INVALID")
             journal.namespace("").close()  # the root namespace
 
+    def test_a_journal_takes_its_namespaces_along(self):
+        # A store in memory is gone with all that holds it, so a second one of that name is empty.
+        store = f"memory:{uuid.uuid4()}"
+        for _ in range(2):
+            with open_journal(store=store) as journal:
+                namespace = journal.namespace("test")
+                self.assertEqual(namespace.query(GET), 0)
+                namespace.apply(ADD)
+
     def test_many_threads(self):
         with open_journal() as journal:
             namespace = journal.namespace("test")

@@ -2,11 +2,14 @@ package dev.opjournal;
 
 import com.sun.jna.ptr.LongByReference;
 import java.time.Duration;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 
 /** An open journal: a replica of its own. */
 public final class Journal implements AutoCloseable {
     final Opjournal library;
     final Completions completions;
+    final Set<Long> namespaces = ConcurrentHashMap.newKeySet(); // the handles that are open
     private final long handle;
     private boolean closed;
 
@@ -33,6 +36,7 @@ public final class Journal implements AutoCloseable {
         LongByReference out = new LongByReference();
         library.call(result ->
                 library.c.opjournal_namespace_open(handle, text, Opjournal.size(text), Opjournal.milliseconds(timeout), out, result));
+        namespaces.add(out.getValue());
         return new Namespace(this, out.getValue());
     }
 
@@ -54,6 +58,9 @@ public final class Journal implements AutoCloseable {
             library.call(result -> library.c.opjournal_close(handle, Opjournal.milliseconds(timeout), result));
         } finally {
             completions.close();
+            // A handle keeps the memory of its namespace until it is closed, also after its journal.
+            namespaces.forEach(library.c::opjournal_namespace_close);
+            namespaces.clear();
         }
     }
 }

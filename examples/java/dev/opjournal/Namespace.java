@@ -58,8 +58,10 @@ public final class Namespace implements AutoCloseable {
         library.call(result -> library.c.opjournal_flush(handle, Opjournal.milliseconds(timeout), result));
     }
 
+    /** Gives the handle up. Writes that were accepted finish. The journal's close does this too. */
     @Override
     public void close() {
+        journal.namespaces.remove(handle);
         library.check(library.c.opjournal_namespace_close(handle), new JsonObject());
     }
 
