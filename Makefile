@@ -1,6 +1,7 @@
 # make demo         two writers in two languages on a directory of this machine; one is killed and comes back; all agree
 # make test         builds and passes everything; the last line is "N passed, N failed"
 # make verify       the same and more at full length, in hours; puts its figures into docs/verification.md
+# make test-examples    the program of examples/ in six languages, against each other
 # make demo-s3      the demo on a MinIO server that it builds and starts itself
 # make lib          the library, shared and static, under build/lib
 # make install      PREFIX=/usr/local DESTDIR=
@@ -22,6 +23,7 @@ include mk/lib.mk
 include mk/c.mk
 include mk/install.mk
 include mk/demo.mk
+include mk/examples.mk
 include mk/soak.mk
 include mk/simulation.mk
 include mk/mutants.mk

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Builds and passes everything: `make test`. Each suite is a command; its tests are counted from what it prints, and one that prints no
 count is a test itself. Ends with `N passed, N failed`, and with failure if any failed. A suite that needs what this machine neither has nor can
-install (a nightly Rust) says `left out: why`; that is repeated at the end.
+install (a nightly Rust) says `left out: why`, also of a part; that is repeated at the end.
 
     scripts/test.py             all suites
     scripts/test.py rust go     those only
@@ -44,6 +44,7 @@ SUITES = [
     ("go-s3", "tests/servers/minio.sh run -- go test -C bindings/go -count=1 -v -run S3 ./...", ROOT, {"PKG_CONFIG_PATH": PKG_CONFIG}),
     ("demo", "make demo", ROOT, {}),
     ("demo-s3", "make demo-s3", ROOT, {}),
+    ("examples", "make test-examples", ROOT, {}),
     ("soak", "make test-soak SEED=1", ROOT, {}),
 ]
 
@@ -67,7 +68,7 @@ def count(output):
 
 
 def run(name, command, directory, variables):
-    """Runs a suite, showing its output as it comes. Returns what passed, what failed, and why it was left out, if it was."""
+    """Runs a suite, showing its output as it comes. Returns what passed, what failed, and why it or parts of it were left out."""
     print(f"== {name}: {command}", flush=True)
     begun = time.monotonic()
     process = subprocess.Popen(
@@ -88,16 +89,16 @@ def run(name, command, directory, variables):
     status = process.wait()
     output = "".join(lines)
     passed, failed = count(output)
-    left_out = LEFT_OUT.search(output) if status != 0 and passed + failed == 0 else None
-    if left_out:
+    left_out = LEFT_OUT.findall(output)
+    if left_out and status != 0 and passed + failed == 0:
         print(f"== {name}: left out", flush=True)
-        return 0, 0, left_out.group(1)
+        return 0, 0, left_out
     if status != 0:
         failed = max(failed, 1)
     elif passed + failed == 0:
         passed = 1
     print(f"== {name}: {passed} passed, {failed} failed, {time.monotonic() - begun:.0f} s", flush=True)
-    return passed, failed, None
+    return passed, failed, left_out
 
 
 def main():
@@ -116,7 +117,10 @@ def main():
             results[suite[0]] = run(*suite)
     print()
     for name, (passed, failed, left_out) in results.items():
-        print(f"{name:12} left out: {left_out}" if left_out else f"{name:12} {passed:5} passed, {failed} failed")
+        if passed + failed:
+            print(f"{name:12} {passed:5} passed, {failed} failed")
+        for why in left_out:
+            print(f"{name:12} left out: {why}")
     passed = sum(result[0] for result in results.values())
     failed = sum(result[1] for result in results.values())
     print(f"{passed} passed, {failed} failed")
