@@ -114,7 +114,7 @@ pub extern "C" fn opjournal_close(journal: JournalId, timeout_ms: i64, result: O
         handle.closing.store(true, Ordering::SeqCst);
         let closing = handle.clone();
         let closed = process::run(async move { closing.close(deadline).await })?;
-        JOURNALS.remove(journal.0);
+        handle.forget(journal);
         boundary::write_json(answer, &closed_json(&closed?));
         Ok(())
     })
@@ -168,7 +168,7 @@ pub extern "C" fn opjournal_close_async(
                 ended = handle.close(deadline) => ended,
                 () = slot.cancelled() => handle.close(Some(process.environment.now())).await.map_err(cancelled_close),
             };
-            JOURNALS.remove(journal.0);
+            handle.forget(journal);
             slot.complete(ended.map(|closed| closed_json(&closed)));
         });
         boundary::write_json(answer, &json!({}));
@@ -229,6 +229,17 @@ impl JournalHandle {
             }
         }
         closed
+    }
+
+    /// Gives back what the journal, now closed, still held, all its namespaces too: not every host closes their handles as well.
+    fn forget(self: &Arc<Self>, journal: JournalId) {
+        JOURNALS.remove(journal.0);
+        super::namespace::forget_all(self);
+    }
+
+    /// Whether a close of the journal has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        *self.ended.borrow()
     }
 
     /// Ends when a close of the journal has ended.

@@ -319,6 +319,11 @@ pub extern "C" fn opjournal_flush_async(
     })
 }
 
+/// Takes out every handle on a namespace of `journal`.
+pub(super) fn forget_all(journal: &Arc<JournalHandle>) {
+    NAMESPACES.remove_where(|handle| Arc::ptr_eq(&handle.journal, journal));
+}
+
 /// The namespace behind a handle, while its journal takes work.
 fn open_namespace(ns: NamespaceId) -> Result<Arc<NamespaceHandle>, Error> {
     let handle = NAMESPACES.get(ns.0).map_err(|status| Handle::Namespace.error(status))?;
@@ -343,7 +348,13 @@ impl NamespaceHandle {
     /// Gives the handle its number; closes it where there is none left.
     fn register(self) -> Result<u64, Error> {
         let handle = Arc::new(self);
-        NAMESPACES.insert(handle.clone()).inspect_err(|_| handle.engine.close())
+        let id = NAMESPACES.insert(handle.clone()).inspect_err(|_| handle.engine.close())?;
+        // A journal that ended since has forgotten its namespaces already, and not this one.
+        if handle.journal.has_ended() {
+            NAMESPACES.remove(id);
+            return Err(Handle::Journal.error(Status::Closed));
+        }
+        Ok(id)
     }
 
     async fn flush(&self, deadline: Option<crate::time::Reading>) -> Result<(), Error> {

@@ -141,6 +141,19 @@ impl<T> Table<T> {
         drop(tenant);
     }
 
+    /// Takes out all that `is_over` names.
+    pub(super) fn remove_where(&self, is_over: impl Fn(&T) -> bool) {
+        let used = self.vacant.lock().unwrap_or_else(PoisonError::into_inner).fresh;
+        let places = self.chunks.iter().filter_map(OnceCell::get).flatten().take(used);
+        let over = places.filter_map(|place| {
+            let tenant = place.tenant.load();
+            tenant.as_ref().filter(|tenant| is_over(&tenant.value)).map(|tenant| tenant.handle)
+        });
+        // Nothing is borrowed any more when it is dropped.
+        let over: Vec<u64> = over.collect();
+        over.into_iter().for_each(|handle| self.remove(handle));
+    }
+
     #[inline]
     fn place(&self, handle: u64) -> Option<&Place<T>> {
         if handle >> KIND_SHIFT != self.kind as u64 {
@@ -209,6 +222,28 @@ mod tests {
         assert_eq!(table.insert(value.clone()).expect_err("full").status, Status::Busy);
         table.remove(all[7]);
         assert!(table.insert(value).is_ok_and(|handle| !seen.contains(&handle) && handle != all[7]));
+    }
+
+    #[test]
+    fn what_is_over_is_taken_out_and_dropped_once_nothing_is_borrowed() {
+        /// Comes back to the table when it is dropped.
+        struct Back<'t>(u64, &'t Mutex<Vec<u64>>);
+        impl Drop for Back<'_> {
+            fn drop(&mut self) {
+                self.1.lock().expect("no panic").push(self.0);
+            }
+        }
+        let dropped = Mutex::new(Vec::new());
+        let table = Table::new(Handle::Namespace);
+        let handles: Vec<u64> = (0..CHUNK as u64 + 5).map(|number| table.insert(Arc::new(Back(number, &dropped))).expect("room")).collect();
+        table.remove(handles[2]);
+        table.remove_where(|back| back.0 % 2 == 0);
+        for (number, handle) in handles.iter().enumerate() {
+            assert_eq!(table.get(*handle).map(|back| back.0).ok(), (number % 2 == 1).then_some(number as u64));
+        }
+        let mut gone = std::mem::take(&mut *dropped.lock().expect("no panic"));
+        gone.sort_unstable();
+        assert_eq!(gone, (0..CHUNK as u64 + 5).step_by(2).collect::<Vec<_>>());
     }
 
     #[test]
