@@ -5,7 +5,7 @@ use crate::site::Site;
 use futures_util::StreamExt;
 use indicatif::ProgressBar;
 use opjournal::environment::within;
-use opjournal::journal::objects::{METADATA, Places, SegmentKey};
+use opjournal::journal::objects::{METADATA, Place, Places, SegmentKey};
 use opjournal::store::{self, Get, GetOptions, Kind, Listed, Page};
 use opjournal::time::Stamp;
 use std::collections::BTreeMap;
@@ -141,11 +141,25 @@ pub async fn summary(site: &Site, name: &str) -> Result<(Summary, Stamp), Failur
     Ok((all.remove(name).unwrap_or_default(), now))
 }
 
-/// A whole object; nothing where it is not there.
-pub async fn get(site: &Site, key: &str) -> Result<Option<Vec<u8>>, Failure> {
+/// The segments of a namespace in canonical order, and the store's time when they were listed.
+pub async fn places(site: &Site, at: &Places) -> Result<(Vec<Place>, Stamp), Failure> {
+    let mut places = Vec::new();
+    let hidden = ProgressBar::hidden();
+    let listing = each(site, &at.prefix, &hidden, |listed| {
+        if let Object::Segment { key, .. } = Object::of(&listed.key) {
+            places.push(Place { stamp: listed.stamp, key });
+        }
+    });
+    let now = listing.await?;
+    places.sort_unstable();
+    Ok((places, now))
+}
+
+/// A whole object, or its first bytes up to `most`; nothing where it is not there.
+pub async fn get(site: &Site, key: &str, most: Option<u64>) -> Result<Option<Vec<u8>>, Failure> {
     let mut attempt = 1;
     loop {
-        let failure = match read(site, key).await {
+        let failure = match read(site, key, most).await {
             Ok(body) => return Ok(Some(body)),
             Err(failure) if failure.kind == Kind::NotFound => return Ok(None),
             Err(failure) => failure,
@@ -158,23 +172,15 @@ pub async fn get(site: &Site, key: &str) -> Result<Option<Vec<u8>>, Failure> {
 }
 
 /// A body may take as long as it likes, but not stand still.
-async fn read(site: &Site, key: &str) -> Result<Vec<u8>, store::Failure> {
+async fn read(site: &Site, key: &str, most: Option<u64>) -> Result<Vec<u8>, store::Failure> {
+    let options = GetOptions { range: most.map(|most| (0, most)), ..GetOptions::default() };
     let late = |_| store::Failure::new(Kind::Unavailable, format!("GET {key}: nothing came for {} s", REQUEST.as_secs()));
-    let answer = within(&site.environment, REQUEST, site.store.get(key, GetOptions::default())).await.map_err(late)?;
+    let answer = within(&site.environment, REQUEST, site.store.get(key, options)).await.map_err(late)?;
     let Get::Found(mut object) = answer? else {
         return Err(store::Failure::new(Kind::Refused, format!("GET {key}: the answer makes no sense")));
     };
     let mut bytes = Vec::new();
     while let Some(chunk) = within(&site.environment, REQUEST, object.body.next()).await.map_err(late)? {
-        bytes.extend_from_slice(&chunk?);
-    }
-    Ok(bytes)
-}
-
-/// The bytes of an object that is being read.
-pub async fn body(mut object: store::Object) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = object.body.next().await {
         bytes.extend_from_slice(&chunk?);
     }
     Ok(bytes)

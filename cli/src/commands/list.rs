@@ -7,10 +7,8 @@ use crate::objects::{self, Summary};
 use crate::output::{Output, Tone, age, count, size};
 use crate::site::{Site, name_of, shown};
 use opjournal::journal::objects::{Head, Places, read_head};
-use opjournal::store::{Get, GetOptions, Kind};
 use opjournal::time::Stamp;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 /// So many names are asked for at a time.
 const NAMES: usize = 1000;
@@ -155,14 +153,6 @@ impl Listed {
 /// The head of a namespace's rollup, where there is one.
 async fn head(site: &Site, name: &str) -> Result<Option<Head>, Failure> {
     let places = Places::of(name)?;
-    let options = GetOptions { range: Some((0, HEAD)), ..GetOptions::default() };
-    let answer = opjournal::environment::within(&site.environment, Duration::from_secs(30), site.store.get(&places.rollup, options)).await;
-    let object = match answer {
-        Ok(Ok(Get::Found(object))) => object,
-        Ok(Err(failure)) if failure.kind == Kind::NotFound => return Ok(None),
-        Ok(Err(failure)) => return Err(failure.into()),
-        Ok(Ok(Get::NotModified { .. })) | Err(_) => return Err(Failure::Found(format!("GET {}: no answer", places.rollup))),
-    };
-    let start = objects::body(object).await?;
+    let Some(start) = objects::get(site, &places.rollup, Some(HEAD)).await? else { return Ok(None) };
     read_head(&start, site.settings.limits.depth).map_err(|reason| Failure::Found(format!("{} cannot be read: {reason}", places.rollup)))
 }

@@ -2,11 +2,10 @@
 
 use crate::arguments::StoreArguments;
 use crate::failure::Failure;
-use crate::objects::{self, Object};
+use crate::objects;
 use crate::output::{Output, Tone, age};
 use crate::site::{Site, name_of, shown};
 use futures_util::{StreamExt, stream};
-use indicatif::ProgressBar;
 use opjournal::journal::objects::{Content, Place, Places, Segment, SegmentKey};
 use opjournal::time::Stamp;
 use serde::Deserialize;
@@ -61,7 +60,7 @@ pub async fn tail(store: &StoreArguments, name: &str, wanted: &Wanted, output: &
     let mut seen: BTreeSet<SegmentKey> = BTreeSet::new();
     let mut is_first = true;
     loop {
-        let (listed, now) = list(&site, &places).await?;
+        let (listed, now) = objects::places(&site, &places).await?;
         let from = match wanted.since {
             Some(Since::At(stamp)) => Some(stamp),
             Some(Since::Ago(length)) => Some(now - length),
@@ -86,23 +85,9 @@ pub async fn tail(store: &StoreArguments, name: &str, wanted: &Wanted, output: &
     Ok(())
 }
 
-/// The listed segments in canonical order, and the store's time.
-async fn list(site: &Site, places: &Places) -> Result<(Vec<Place>, Stamp), Failure> {
-    let mut listed = Vec::new();
-    let hidden = ProgressBar::hidden();
-    let now = objects::each(site, &places.prefix, &hidden, |object| {
-        if let Object::Segment { key, .. } = Object::of(&object.key) {
-            listed.push(Place { stamp: object.stamp, key });
-        }
-    });
-    let now = now.await?;
-    listed.sort_unstable();
-    Ok((listed, now))
-}
-
 async fn show(site: &Site, places: &Places, new: Vec<Place>, now: Stamp, output: &Output) -> Result<(), Failure> {
     let bodies = stream::iter(new).map(|place| async {
-        let body = objects::get(site, &places.segment(&place.key)).await;
+        let body = objects::get(site, &places.segment(&place.key), None).await;
         (place, body)
     });
     let mut bodies = bodies.buffered(AT_ONCE);

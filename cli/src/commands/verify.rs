@@ -140,25 +140,17 @@ struct Look {
 
 async fn look(site: &Site, name: &str) -> Result<Option<Look>, Failure> {
     let at = Places::of(name)?;
-    let mut places = Vec::new();
-    let hidden = ProgressBar::hidden();
-    let now = objects::each(site, &at.prefix, &hidden, |listed| {
-        if let Object::Segment { key, .. } = Object::of(&listed.key) {
-            places.push(Place { stamp: listed.stamp, key });
-        }
-    });
-    let now = now.await?;
-    places.sort_unstable();
+    let (places, now) = objects::places(site, &at).await?;
     let depth = site.settings.limits.depth;
-    let rollup = match objects::get(site, &at.rollup).await? {
+    let rollup = match objects::get(site, &at.rollup, None).await? {
         Some(body) => compute(&site.environment, move || read_rollup(body.into(), depth)).await,
         None => None,
     };
-    let legacy = objects::get(site, &at.legacy).await?;
+    let legacy = objects::get(site, &at.legacy, None).await?;
     let bodies = stream::iter(places.clone()).map(|place| {
         let at = &at;
         async move {
-            let body = objects::get(site, &at.segment(&place.key)).await?;
+            let body = objects::get(site, &at.segment(&place.key), None).await?;
             Ok::<_, Failure>(body.map(|body| Segment::read(place.key.clone(), &body, &site.settings.limits)))
         }
     });
