@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long one request may take, and how often it is sent.
-const REQUEST: Duration = Duration::from_secs(30);
+pub const REQUEST: Duration = Duration::from_secs(30);
 const ATTEMPTS: u32 = 3;
 
 /// What an object is, by its key.
