@@ -3,7 +3,7 @@
 mod stage;
 
 use serde_json::{Value, json};
-use stage::{Directory, good, interrupt, opjournal, refused, run};
+use stage::{Directory, good, interrupt, opjournal, refused, run, run_with};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
 
@@ -29,6 +29,7 @@ fn each_time_there_is_a_line() {
     let store = Directory::new();
     good(&["apply", store.text(), "orders", ADD]);
     good(&["apply", store.text(), ".root", ADD, ADD]);
+    assert_eq!(run_with(&["import", store.text(), "stock"], r#"{"total":7}"#).status, 0);
     let ran = run(&["--json", "watch", store.text(), "--count", "3", "--every", "0.01"]);
     assert_eq!((ran.status, ran.err.as_str()), (0, ""));
     let shown = ran.json();
@@ -37,6 +38,9 @@ fn each_time_there_is_a_line() {
         let (orders, root) = (&look["namespaces"]["orders"], &look["namespaces"][""]);
         assert_eq!((&orders["tail"], &root["tail"]), (&json!(1), &json!(2)));
         assert_eq!((&orders["unreadable"], &orders["last_error"], &orders["mark"]), (&json!([]), &Value::Null, &Value::Null));
+        // The rollup that was there is none that was folded meanwhile.
+        let stock = &look["namespaces"]["stock"];
+        assert_eq!((&stock["folds"], &stock["tail"], &stock["state_bytes"]), (&json!(0), &json!(0), &json!(11)));
         assert!(orders["age_ms"].is_u64() && orders["state_bytes"].is_u64(), "{look}");
         assert!(look["requests"]["list"].as_u64() > Some(0) && look["usd_per_month"].is_f64(), "{look}");
     }

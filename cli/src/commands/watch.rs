@@ -96,6 +96,8 @@ struct Held {
     namespace: Option<Namespace>,
     /// Why it is not open.
     error: Option<Error>,
+    /// The rollups that were read until the first state was there.
+    rollups_at_first: Option<u64>,
 }
 
 impl Watched {
@@ -122,7 +124,7 @@ async fn try_to_open(name: &str, held: &Mutex<Held>, journal: &Journal, deadline
     let opened = journal.namespace(name, deadline).await;
     let mut held = lock(held);
     match opened {
-        Ok(namespace) => *held = Held { namespace: Some(namespace), error: None },
+        Ok(namespace) => *held = Held { namespace: Some(namespace), ..Held::default() },
         Err(error) => held.error = Some(error),
     }
 }
@@ -199,17 +201,23 @@ impl Watched {
     fn row(&self, figures: &Value, now: Option<Stamp>) -> Row {
         let number = |member: &str| figures[member].as_u64().unwrap_or_default();
         let mark = figures["mark"]["lm"].as_str().and_then(Stamp::parse).filter(|mark| *mark > Stamp::ZERO);
-        let held = lock(&self.held);
+        let age = figures["age_ms"].as_u64().map(Duration::from_millis);
+        let rollups = number("advanced") + number("downloaded");
+        let mut held = lock(&self.held);
+        if age.is_some() {
+            held.rollups_at_first.get_or_insert(rollups);
+        }
+        let folds = rollups - held.rollups_at_first.unwrap_or(rollups);
         let last_error =
             held.error.as_ref().map(Error::to_json).or_else(|| Some(figures["last_error"].clone()).filter(|error| !error.is_null()));
         Row {
             name: self.name.clone(),
-            age: figures["age_ms"].as_u64().map(Duration::from_millis),
+            age,
             tail: number("tail"),
             state_bytes: number("state_bytes"),
             mark,
             mark_age: mark.and_then(|mark| now.map(|now| now.since(mark))),
-            folds: number("advanced") + number("downloaded"),
+            folds,
             unreadable: figures["unreadable"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
             last_error,
         }
