@@ -207,7 +207,7 @@ impl Watched {
         if age.is_some() {
             held.rollups_at_first.get_or_insert(rollups);
         }
-        let folds = rollups - held.rollups_at_first.unwrap_or(rollups);
+        let folds = rollups.saturating_sub(held.rollups_at_first.unwrap_or(rollups));
         let last_error =
             held.error.as_ref().map(Error::to_json).or_else(|| Some(figures["last_error"].clone()).filter(|error| !error.is_null()));
         Row {
