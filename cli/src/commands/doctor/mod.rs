@@ -34,6 +34,8 @@ const NODES: Duration = Duration::from_secs(2);
 /// How far the local clock may be from the store's before S3 refuses what it signs, and from where on that is worth a word.
 const SIGNED: Duration = Duration::from_secs(15 * 60);
 const APART: Duration = Duration::from_secs(60);
+/// Most requests that were given up are done by then, where they are done at all.
+const LATE: Duration = Duration::from_millis(500);
 /// What to do about a request that got no answer, or one that says "later".
 const AGAIN: &str = "try again; where it stays so, look at the store's own log";
 /// Codes of S3 that say that the keys are wrong, not the rights.
@@ -129,6 +131,11 @@ pub async fn doctor(arguments: &StoreArguments, is_read_only: bool, output: &Out
     if !is_read_only {
         // What could not be deleted was told; the next probe deletes it when it is an hour old.
         let _ = clean(&site, &prefix).await;
+        if examined.is_err() {
+            // A PUT that was given up may have been done all the same, a moment later.
+            tokio::time::sleep(LATE).await;
+            let _ = clean(&site, &prefix).await;
+        }
     }
     examined?;
     report.end(site.url())
