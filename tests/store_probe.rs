@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use opjournal::environment::{Environment, Process};
 use opjournal::store::memory::MemoryStore;
-use opjournal::store::probe::probe;
+use opjournal::store::probe::{Proven, probe, probe_below, throw_away};
 use opjournal::store::{Condition, Deleted, Failure, Get, GetOptions, Kind, Page, Put, Store};
 use opjournal::{Error, Status};
 use std::sync::Arc;
@@ -182,5 +182,32 @@ fn a_store_that_cannot_be_tested_is_not_called_unsafe() {
         let error = verdict(fault).0.expect_err("not accepted");
         assert_eq!(error.status, status, "{fault:?}: {error}");
         assert!(error.message.contains("could not be tested") && error.message.contains("403"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_proven_is_told_as_far_as_it_goes() {
+    use Proven::{CompareAndSwap, CreateOnce, ETags, ListAfterPut, Races, Stamps};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let proven = |fault| {
+        runtime.block_on(async {
+            let environment: Arc<dyn Environment> = Arc::new(Process::new(Handle::current()));
+            let mut proven = Vec::new();
+            let result = probe_below(&throw_away(&environment), &Faulty::new(fault), &environment, &mut |step| proven.push(step)).await;
+            assert_eq!(result.is_ok(), fault == Fault::None, "{fault:?}");
+            proven
+        })
+    };
+    let all = [ListAfterPut, Stamps, ETags, CreateOnce, CompareAndSwap, Races];
+    assert!(all.is_sorted());
+    for (fault, steps) in [
+        (Fault::None, 6),
+        (Fault::ListsLate, 0),
+        (Fault::StampsElsewhere, 1),
+        (Fault::IgnoresIfNoneMatch, 3),
+        (Fault::IgnoresIfMatch, 4),
+        (Fault::LooksThenReplaces, 5),
+    ] {
+        assert_eq!(proven(fault), all[..steps], "{fault:?}");
     }
 }

@@ -4,6 +4,7 @@ use crate::commands::Since;
 use crate::failure::EXIT_STATUSES;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Looks into a store of opjournal, checks it, and changes what is in it.
 ///
@@ -49,27 +50,29 @@ impl std::ops::Deref for StoreArguments {
     }
 }
 
+/// Where the help has what is about the store. (A heading for all of [`Access`] would go on to what follows it.)
+const STORE: &str = "Store";
+
 /// How to get to a store.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Store")]
 pub struct Access {
     /// A file with settings in JSON, as opjournal_open() takes them; "store" in it is not looked at
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = STORE, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The region of the bucket
-    #[arg(long)]
+    #[arg(long, help_heading = STORE)]
     pub region: Option<String>,
     /// Another S3 server than AWS: http://HOST:PORT or https://HOST
-    #[arg(long, value_name = "URL")]
+    #[arg(long, help_heading = STORE, value_name = "URL")]
     pub endpoint: Option<String>,
     /// A profile of the AWS configuration
-    #[arg(long)]
+    #[arg(long, help_heading = STORE)]
     pub profile: Option<String>,
     /// The bucket in the path instead of the host's name, as most servers other than AWS need it
-    #[arg(long)]
+    #[arg(long, help_heading = STORE)]
     pub path_style: bool,
     /// How long the store may take, in seconds
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400), value_name = "SECONDS")]
+    #[arg(long, help_heading = STORE, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400), value_name = "SECONDS")]
     pub timeout: u64,
 }
 
@@ -194,8 +197,8 @@ Examples:
         #[arg(short, long)]
         follow: bool,
         /// With -f: so many seconds from one LIST to the next
-        #[arg(long, default_value_t = 2.0, value_name = "SECONDS", value_parser = seconds)]
-        every: f64,
+        #[arg(long, default_value = "2", value_name = "SECONDS", value_parser = seconds)]
+        every: Duration,
         /// Nothing older: 30s, 5m, 2h, 3d, or a time such as 2026-03-07T06:35:06Z
         #[arg(long, value_name = "WHEN")]
         since: Option<Since>,
@@ -239,6 +242,61 @@ Examples:
         #[arg(long)]
         repair: bool,
     },
+    /// Check whether a store is fit for a journal
+    #[command(after_help = "\
+Each check says what was seen and, where that is not as it should be, what to change. What can only be seen by writing is tried with throw-away \
+objects below .metadata/.probe/, which are deleted at the end: some 400 requests, a fifth of a cent. Exit status 1: something is bad; warnings \
+alone are 0.
+
+Examples:
+  opjournal doctor s3://bucket/app
+  opjournal doctor s3://bucket/app --read-only
+  opjournal --json doctor s3://bucket/app | jq -r 'select(.verdict == \"bad\").do'")]
+    Doctor {
+        #[command(flatten)]
+        store: StoreArguments,
+        /// Check only what a replica that never writes needs, and write nothing
+        #[arg(long)]
+        read_only: bool,
+    },
+    /// Measure what a store gives: writes, flushes, reads, and what they cost
+    #[command(after_help = "\
+All happens in a new namespace, bench-<random>, of which nothing is left at the end, nor after Ctrl-C. What it may cost at most is said before \
+it begins, and a person is asked; a store in a directory costs nothing.
+
+Examples:
+  opjournal bench s3://bucket/app
+  opjournal bench s3://bucket/app --seconds 30 --callers 500 --requests 50000 --yes
+  opjournal --json bench /var/lib/app | jq 'select(.phase == \"write\").p99_us'")]
+    Bench {
+        #[command(flatten)]
+        store: StoreArguments,
+        #[command(flatten)]
+        bench: BenchArguments,
+    },
+    /// Show how namespaces stand, again and again
+    #[command(after_help = "\
+A replica that never writes follows them, and syncs as often as any: every 15 s, or what sync_interval_ms in --config says. Without NS it \
+follows all that are there when it begins. Where standard output is no terminal, or with --json, there is a line for each time. Ctrl-C ends it.
+
+Examples:
+  opjournal watch s3://bucket/app
+  opjournal watch s3://bucket/app orders stock --every 5
+  opjournal --json watch s3://bucket/app --count 1 | jq '.namespaces[].tail'")]
+    Watch {
+        #[command(flatten)]
+        store: StoreArguments,
+        #[arg(value_name = "NS")]
+        namespaces: Vec<String>,
+        /// Seconds from one time to the next
+        #[arg(long, default_value = "1", value_parser = seconds, value_name = "SECONDS")]
+        every: Duration,
+        /// End after so many times
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..), value_name = "N")]
+        count: Option<u64>,
+        #[command(flatten)]
+        prices: Prices,
+    },
     /// Print the script that completes this command's arguments in a shell
     #[command(after_help = "\
 Example:
@@ -249,16 +307,53 @@ Example:
     Manual { directory: PathBuf },
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(seconds) if (0.1..=86_400.0).contains(&seconds) => Ok(seconds),
-        _ => Err("a number of seconds from 0.1 to 86400 is expected".to_owned()),
-    }
-}
-
 impl Command {
     /// Whether Ctrl-C is the command's own business.
     pub fn ends_itself(&self) -> bool {
-        matches!(self, Command::Apply { .. })
+        matches!(self, Command::Apply { .. } | Command::Doctor { .. } | Command::Bench { .. } | Command::Watch { .. })
+    }
+}
+
+/// What a bench does.
+#[derive(Args, Clone, Debug)]
+pub struct BenchArguments {
+    /// How long, not counting the start and the end
+    #[arg(long, default_value = "10", value_parser = seconds, value_name = "SECONDS")]
+    pub seconds: Duration,
+    /// So many write at once
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=10_000), value_name = "N")]
+    pub callers: u64,
+    /// At most about so many requests
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1_000..), value_name = "N")]
+    pub requests: u64,
+    /// Do not ask before it begins. Nor is asked where standard input is no terminal
+    #[arg(short, long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub prices: Prices,
+}
+
+/// What requests cost.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Prices of 1,000 requests in USD")]
+pub struct Prices {
+    #[arg(long, default_value_t = 0.005, value_parser = price, value_name = "USD")]
+    pub put_price: f64,
+    #[arg(long, default_value_t = 0.005, value_parser = price, value_name = "USD")]
+    pub list_price: f64,
+    #[arg(long, default_value_t = 0.0004, value_parser = price, value_name = "USD")]
+    pub get_price: f64,
+    #[arg(long, default_value_t = 0.0, value_parser = price, value_name = "USD")]
+    pub delete_price: f64,
+}
+
+fn price(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|price: &f64| price.is_finite() && *price >= 0.0).ok_or_else(|| "this is no price".to_owned())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) if (0.01..=86_400.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("a number of seconds from 0.01 to 86400 is expected".to_owned()),
     }
 }

@@ -7,6 +7,7 @@ mod arguments;
 mod commands;
 mod failure;
 mod objects;
+mod observed;
 mod output;
 mod site;
 

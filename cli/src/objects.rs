@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long one request may take, and how often it is sent.
-const REQUEST: Duration = Duration::from_secs(30);
+pub const REQUEST: Duration = Duration::from_secs(30);
 const ATTEMPTS: u32 = 3;
 
 /// What an object is, by its key.
@@ -181,6 +181,15 @@ async fn read(site: &Site, key: &str, most: Option<u64>) -> Result<Vec<u8>, stor
     };
     let mut bytes = Vec::new();
     while let Some(chunk) = within(&site.environment, REQUEST, object.body.next()).await.map_err(late)? {
+        bytes.extend_from_slice(&chunk?);
+    }
+    Ok(bytes)
+}
+
+/// The bytes of an object that is being read, whose own deadline the caller keeps.
+pub async fn body(mut object: store::Object) -> Result<Vec<u8>, store::Failure> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = object.body.next().await {
         bytes.extend_from_slice(&chunk?);
     }
     Ok(bytes)

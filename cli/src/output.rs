@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use clap::ColorChoice;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use serde_json::{Value, json};
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -16,6 +16,8 @@ pub struct Output {
 /// How a word of an answer is to be taken.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
+    Good,
+    Doubtful,
     Bad,
 }
 
@@ -45,6 +47,8 @@ impl Output {
             return text.to_owned();
         }
         let code = match tone {
+            Tone::Good => 32,
+            Tone::Doubtful => 33,
             Tone::Bad => 31,
         };
         format!("\x1b[{code}m{text}\x1b[0m")
@@ -116,6 +120,8 @@ impl Output {
             0 => (ProgressBar::new_spinner(), "{spinner} {msg}: {human_pos}"),
             _ => (ProgressBar::new(total), "{msg} {bar:30} {human_pos} of {human_len}, {eta} left"),
         };
+        // Also where the work is given up or fails.
+        let bar = bar.with_finish(ProgressFinish::AndClear);
         bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_message(what);
         bar.enable_steady_tick(Duration::from_millis(120));

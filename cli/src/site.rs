@@ -4,7 +4,7 @@ use crate::arguments::StoreArguments;
 use crate::failure::Failure;
 use crate::objects::{self, Summary};
 use crate::output::{Output, suggestion};
-use opjournal::config::{Config, Settings, StoreUrl};
+use opjournal::config::{Config, S3Config, Settings, StoreUrl};
 use opjournal::environment::{Environment, Process};
 use opjournal::store::Store;
 use opjournal::time::Reading;
@@ -20,6 +20,9 @@ pub const ROOT_NAMESPACE: &str = ".root";
 pub struct Site {
     pub store: Arc<dyn Store>,
     pub settings: Settings,
+    /// Which store it is, and how S3 is reached: for what the narrow view of a store does not show.
+    pub place: StoreUrl,
+    pub s3: S3Config,
     pub environment: Arc<dyn Environment>,
     timeout: Duration,
 }
@@ -37,7 +40,8 @@ impl Site {
         }
         let store = opjournal::store::open(&config).await?;
         let environment: Arc<dyn Environment> = Arc::new(Process::new(tokio::runtime::Handle::current()));
-        Ok(Site { store, settings: config.settings, environment, timeout: Duration::from_secs(arguments.timeout) })
+        let timeout = Duration::from_secs(arguments.timeout);
+        Ok(Site { store, settings: config.settings, place: config.store, s3: config.s3, environment, timeout })
     }
 
     pub fn url(&self) -> &str {

@@ -13,7 +13,8 @@ use futures_util::future::{join_all, try_join_all};
 use std::sync::Arc;
 use std::time::Duration;
 
-const PREFIX: &str = ".metadata/.probe/";
+/// Under this prefix lie the throw-away objects of all probes.
+pub const PREFIX: &str = ".metadata/.probe/";
 /// How long one request may take.
 const REQUEST: Duration = Duration::from_secs(10);
 /// How often the requests that come one after another are begun anew where the store does not answer.
@@ -29,15 +30,47 @@ const MOST_PAGES: usize = 100;
 /// How far a stamp may be from `Date`: 2 s between two clocks, and each cut to a whole second.
 const SKEW: Duration = Duration::from_secs(4);
 /// What other probes left is deleted when it is this old.
-const LEFTOVER: Duration = Duration::from_secs(3600);
+pub const LEFTOVER: Duration = Duration::from_secs(3600);
+
+/// What a probe proves, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Proven {
+    /// A LIST shows an object that was just put.
+    ListAfterPut,
+    /// An object's stamp and the `Date` of answers are of one clock.
+    Stamps,
+    /// PUT and LIST name an object's content alike.
+    ETags,
+    /// An object that is there is not created again.
+    CreateOnce,
+    /// An object is replaced where it did not change, and not where it did or is not there.
+    CompareAndSwap,
+    /// All of that among clients that race; and all answers carried `Date`.
+    Races,
+}
 
 /// Proves that `store` refuses what it should, sequentially and in races, that LIST shows a PUT at once, with a stamp,
 /// and that answers carry `Date`. Fails with [`Status::UnsafeStore`], naming what does not hold; with another status
 /// where the store does not let itself be tested.
 pub async fn probe(store: &dyn Store, environment: &Arc<dyn Environment>) -> Result<(), Error> {
-    let prefix = format!("{PREFIX}{:016x}{:016x}/", environment.random(), environment.random());
-    let probe = Probe { store, environment, prefix };
-    let result = probe.run().await;
+    probe_below(&throw_away(environment), store, environment, &mut |_| {}).await
+}
+
+/// A prefix for throw-away objects that nobody else uses.
+pub fn throw_away(environment: &Arc<dyn Environment>) -> String {
+    format!("{PREFIX}{:016x}{:016x}/", environment.random(), environment.random())
+}
+
+/// The same with objects below `prefix`, which [`throw_away`] made, saying what is proven as soon as it is: perhaps several times, where a store
+/// that did not answer is tried again.
+pub async fn probe_below(
+    prefix: &str,
+    store: &dyn Store,
+    environment: &Arc<dyn Environment>,
+    proven: &mut (dyn FnMut(Proven) + Send),
+) -> Result<(), Error> {
+    let probe = Probe { store, environment, prefix: prefix.to_owned() };
+    let result = probe.run(proven).await;
     let cleaned = probe.clean().await;
     result?;
     cleaned.map_err(|failure| probe.error(failure))
@@ -62,10 +95,10 @@ impl From<Failure> for Stop {
 }
 
 impl Probe<'_> {
-    async fn run(&self) -> Result<(), Error> {
+    async fn run(&self, proven: &mut (dyn FnMut(Proven) + Send)) -> Result<(), Error> {
         let mut attempt = 1;
         loop {
-            match self.one_after_another(attempt).await {
+            match self.one_after_another(attempt, proven).await {
                 Ok(()) => break,
                 Err(Stop::Failed(failure)) if failure.kind == Kind::Unavailable && attempt < ATTEMPTS => attempt += 1,
                 Err(stop) => return Err(self.stopped(stop)),
@@ -81,11 +114,12 @@ impl Probe<'_> {
             let message = format!("{}: only {decided} of {RACES} races for an object had an outcome", self.store.url());
             return Err(Error::new(Status::Unavailable, message));
         }
+        proven(Proven::Races);
         Ok(())
     }
 
     /// What must hold without any other client. `attempt` makes keys that no attempt before used.
-    async fn one_after_another(&self, attempt: usize) -> Result<(), Stop> {
+    async fn one_after_another(&self, attempt: usize, proven: &mut (dyn FnMut(Proven) + Send)) -> Result<(), Stop> {
         let key = format!("{}{attempt}", self.prefix);
         let begun = self.environment.now();
         let created = match self.put(&key, "created", Condition::Absent).await {
@@ -104,21 +138,25 @@ impl Probe<'_> {
         let Some(listed) = page.objects.iter().find(|listed| listed.key == key) else {
             return Err(self.ignores("LIST after PUT", "a LIST does not show an object that was just put"));
         };
+        proven(Proven::ListAfterPut);
         if listed.stamp > list_date + SKEW || listed.stamp + SKEW + put_took < put_date {
             let message = format!("LastModified is {} where Date was {put_date} to {list_date}", listed.stamp);
             return Err(self.ignores("LastModified", &message));
         }
+        proven(Proven::Stamps);
         let first = created.etag.unwrap_or_else(|| listed.etag.clone());
         if first != listed.etag {
             // The two are compared at every tick.
             let message = format!("a PUT answers with {}, and LIST shows {}", first.0, listed.etag.0);
             return Err(self.ignores("ETag", &message));
         }
+        proven(Proven::ETags);
 
         match self.put(&key, "created again", Condition::Absent).await {
             Ok(_) => return Err(self.ignores("If-None-Match", "an object was created that was there")),
             Err(failure) => self.refused("If-None-Match", failure)?,
         }
+        proven(Proven::CreateOnce);
         match self.put(&key, "replaced", Condition::Matches(first.clone())).await {
             Ok(_) => {}
             // A request that the network repeated: its first copy did what the second was refused.
@@ -133,9 +171,11 @@ impl Probe<'_> {
             Err(failure) => self.refused("If-Match", failure)?,
         }
         match self.put(&format!("{key}-absent"), "replaced", Condition::Matches(first)).await {
-            Ok(_) => Err(self.ignores("If-Match", "an object was replaced that was not there")),
-            Err(failure) => self.refused("If-Match", failure),
+            Ok(_) => return Err(self.ignores("If-Match", "an object was replaced that was not there")),
+            Err(failure) => self.refused("If-Match", failure)?,
         }
+        proven(Proven::CompareAndSwap);
+        Ok(())
     }
 
     /// Several clients create one object, and then replace it: whether both times it was clear who won.

@@ -1,11 +1,14 @@
 //! What the command does, one file for each thing that can be asked for.
 
+mod bench;
 mod diff;
+mod doctor;
 mod export;
 mod get;
 mod list;
 mod tail;
 mod verify;
+mod watch;
 mod write;
 
 use crate::arguments::{Arguments, Command};
@@ -14,7 +17,6 @@ use crate::output::Output;
 use clap::CommandFactory;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 pub use tail::Since;
 use tail::Wanted;
 
@@ -29,13 +31,18 @@ pub async fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Fai
         Command::Export { store, namespace, output: file } => export::export(store, namespace, file.as_deref(), output).await?,
         Command::Import { store, namespace, input } => export::import(store, namespace, input.as_deref(), output).await?,
         Command::Tail { store, namespace, follow, every, since, last } => {
-            let wanted = Wanted { follow: follow.then(|| Duration::from_secs_f64(*every)), since: *since, last: *last };
+            let wanted = Wanted { follow: follow.then_some(*every), since: *since, last: *last };
             tail::tail(store, namespace, &wanted, output).await?;
         }
         Command::Diff { left, right, namespace, access, right_config } => {
             return diff::diff(left, right, namespace.as_deref(), access, right_config.as_deref(), output).await;
         }
         Command::Verify { store, namespace, repair } => return verify::verify(store, namespace.as_deref(), *repair, output).await,
+        Command::Doctor { store, read_only } => return doctor::doctor(store, *read_only, output).await,
+        Command::Bench { store, bench } => bench::bench(store, bench, output).await?,
+        Command::Watch { store, namespaces, every, count, prices } => {
+            watch::watch(store, namespaces, *every, *count, prices, output).await?;
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Arguments::command(), "opjournal", &mut script);

@@ -1,9 +1,11 @@
 //! The command as a person runs it.
 
+#![allow(dead_code)] // Every test program uses its own part.
+
 use serde_json::Value;
 use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
 
 /// The command, in no colour and without settings of this machine.
 pub fn opjournal() -> Command {
@@ -20,7 +22,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn of(output: Output) -> Ran {
+    pub fn of(output: Output) -> Ran {
         Ran {
             status: output.status.code().expect("it ended by itself"),
             out: String::from_utf8(output.stdout).expect("UTF-8"),
@@ -75,5 +77,32 @@ impl Directory {
 
     pub fn text(&self) -> &str {
         self.0.path().to_str().expect("UTF-8")
+    }
+    /// All files in it, in order.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut directories = vec![self.path().to_owned()];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).expect("a directory") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() { directories.push(path) } else { found.push(path) }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+/// Ctrl-C, for one process.
+pub fn interrupt(child: &Child) {
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill can be run");
+    assert!(sent.success());
+}
+
+/// Looks until something is so: bounded by the child, which ends by itself.
+pub fn wait_until(child: &mut Child, mut is_so: impl FnMut() -> bool) {
+    while !is_so() {
+        assert!(child.try_wait().expect("a look at the child").is_none(), "it ended before");
+        std::thread::yield_now();
     }
 }

@@ -4,6 +4,7 @@ use crate::config::S3Config;
 use crate::error::{Error, Status};
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
+use aws_credential_types::credential_feature::AwsCredentialFeature;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::{
@@ -23,14 +24,22 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The region that servers other than AWS are told where none is configured: they want a name, whatever it is.
 const ANY_REGION: &str = "us-east-1";
 
-/// A client that sends each request once, and the endpoint that it sends them to where that is not AWS's own.
-pub async fn connect(config: &S3Config) -> Result<(aws_sdk_s3::Client, Option<String>), Error> {
+/// A client that sends each request once.
+pub struct Connected {
+    pub client: aws_sdk_s3::Client,
+    /// Where requests go to, where that is not AWS's own.
+    pub endpoint: Option<String>,
+    /// Where the credentials were found, for people.
+    pub credentials: &'static str,
+}
+
+pub async fn connect(config: &S3Config) -> Result<Connected, Error> {
     let has_keys = keys(config)?.is_some();
     connect_over(http_client(config, has_keys)?, config).await
 }
 
 /// The same by way of this HTTP client.
-pub async fn connect_over(http: SharedHttpClient, config: &S3Config) -> Result<(aws_sdk_s3::Client, Option<String>), Error> {
+pub async fn connect_over(http: SharedHttpClient, config: &S3Config) -> Result<Connected, Error> {
     if let Some(endpoint) = &config.endpoint {
         check_endpoint(endpoint)?;
     }
@@ -50,7 +59,7 @@ pub async fn connect_over(http: SharedHttpClient, config: &S3Config) -> Result<(
         loader = loader.endpoint_url(endpoint);
     }
     let shared = loader.load().await;
-    check_credentials(&shared).await?;
+    let credentials = source(&find_credentials(&shared).await?);
 
     let mut builder = aws_sdk_s3::config::Builder::from(&shared)
         // The engine repeats what may be repeated: it alone knows what a second attempt means.
@@ -71,7 +80,7 @@ pub async fn connect_over(http: SharedHttpClient, config: &S3Config) -> Result<(
     }
     // One from the environment may hold anything, a password too: then it is not for messages.
     let endpoint = shared.endpoint_url().filter(|endpoint| check_endpoint(endpoint).is_ok()).map(str::to_owned);
-    Ok((aws_sdk_s3::Client::from_conf(builder.build()), endpoint))
+    Ok(Connected { client: aws_sdk_s3::Client::from_conf(builder.build()), endpoint, credentials })
 }
 
 fn check_endpoint(endpoint: &str) -> Result<(), Error> {
@@ -133,16 +142,41 @@ fn read_certificates(path: &Path) -> Result<Vec<u8>, Error> {
     Ok(text)
 }
 
-async fn check_credentials(shared: &aws_config::SdkConfig) -> Result<(), Error> {
+async fn find_credentials(shared: &aws_config::SdkConfig) -> Result<Credentials, Error> {
     let Some(provider) = shared.credentials_provider() else {
         return Err(Error::new(Status::Denied, NO_CREDENTIALS));
     };
     match provider.provide_credentials().await {
-        Ok(_) => Ok(()),
+        Ok(credentials) => Ok(credentials),
         Err(error) => {
             let (is_lasting, message) = explain(&error);
             Err(Error::new(if is_lasting { Status::Denied } else { Status::Unavailable }, message))
         }
+    }
+}
+
+/// Where credentials were found, as far as the SDK tells: of those that were got by way of others, the last way.
+fn source(credentials: &Credentials) -> &'static str {
+    use AwsCredentialFeature as Feature;
+    let ways = credentials.get_property::<Vec<Feature>>().map_or(&[][..], Vec::as_slice);
+    match ways.last() {
+        None | Some(Feature::CredentialsCode) => "the configuration",
+        Some(Feature::CredentialsEnvVars) => "the environment",
+        Some(
+            Feature::CredentialsProfile
+            | Feature::CredentialsProfileSourceProfile
+            | Feature::CredentialsProfileNamedProvider
+            | Feature::CredentialsProfileProcess,
+        ) => "a profile file",
+        Some(Feature::CredentialsProfileSso | Feature::CredentialsSso) => "single sign-on",
+        Some(Feature::CredentialsProcess) => "a program of the profile",
+        Some(Feature::CredentialsHttp) => "the container's role",
+        Some(Feature::CredentialsImds) => "the machine's role",
+        Some(
+            Feature::CredentialsEnvVarsStsWebIdToken | Feature::CredentialsProfileStsWebIdToken | Feature::CredentialsStsAssumeRoleWebId,
+        ) => "a role by web identity",
+        Some(Feature::CredentialsStsAssumeRole | Feature::CredentialsStsAssumeRoleSaml) => "a role",
+        Some(_) => "the SDK's chain",
     }
 }
 

@@ -2,6 +2,9 @@
 
 mod client;
 mod failure;
+mod settings;
+
+pub use settings::{Asked, BucketSettings, Expiry, Retention, Versioning};
 
 use super::{Condition, Deleted, ETag, Failure, Get, GetOptions, Kind, Listed, Object, PAGE, Page, Put, Store};
 use crate::config::S3Config;
@@ -14,6 +17,7 @@ use aws_sdk_s3::config::SharedHttpClient;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier, ServerSideEncryption};
 use bytes::Bytes;
+use client::Connected;
 use failure::{Answer, meaning_for_one};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -35,6 +39,8 @@ pub struct S3Store {
     expected_bucket_owner: Option<String>,
     sse: Option<ServerSideEncryption>,
     kms_key_id: Option<String>,
+    /// Where they were found.
+    credentials: &'static str,
 }
 
 impl S3Store {
@@ -49,7 +55,8 @@ impl S3Store {
         Ok(S3Store::over(client::connect_over(http, config).await?, config, bucket, root))
     }
 
-    fn over((client, endpoint): (Client, Option<String>), config: &S3Config, bucket: &str, root: &str) -> S3Store {
+    fn over(connected: Connected, config: &S3Config, bucket: &str, root: &str) -> S3Store {
+        let Connected { client, endpoint, credentials } = connected;
         let root = root.trim_matches('/');
         let (before, url) = match root {
             "" => (String::new(), format!("s3://{bucket}")),
@@ -65,6 +72,7 @@ impl S3Store {
             expected_bucket_owner: config.expected_bucket_owner.clone(),
             sse: config.sse.as_deref().map(ServerSideEncryption::from),
             kms_key_id: config.kms_key_id.clone(),
+            credentials,
         }
     }
 
