@@ -216,6 +216,7 @@ impl Committer<'_> {
         match fate {
             Fate::Applied => {
                 self.round_trip = requests.now().since(begun);
+                core.refused_segments.over();
                 count(&core.figures.segments);
                 core.figures.batches.fetch_add(batches.len() as u64, std::sync::atomic::Ordering::Relaxed);
                 self.finish(&key, &batches, Verdict::Applied, "");
@@ -223,7 +224,9 @@ impl Committer<'_> {
             Fate::Refused(failure) => {
                 reached("segment refused");
                 let error = failure.into_error().with("object", core.object(&key));
-                tracing::warn!(namespace = core.name, segment = %key, error = %error, "the store refused a segment; its batches failed");
+                if let Some(failures) = core.refused_segments.again() {
+                    tracing::warn!(namespace = core.name, segment = %key, error = %error, failures, "the store refused a segment; its batches failed");
+                }
                 core.outcomes().settle(&key, Told::Failed, !all_hear(&batches, &Err(error)));
                 core.take_sent();
             }

@@ -23,7 +23,7 @@ use crate::state::State;
 use crate::time::Reading;
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -68,6 +68,23 @@ pub struct Figures {
     pub void_own: AtomicU64,
     pub vanished: AtomicU64,
     pub quarantined: AtomicU64,
+}
+
+/// Failures of one kind in a row. A store that is down, or that takes a right away, should not fill a disk with messages.
+#[derive(Default)]
+pub struct InARow(AtomicU32);
+
+impl InARow {
+    /// Counts one more. How many there were, where that is worth a message: at the first, and ever more rarely after it.
+    pub fn again(&self) -> Option<u32> {
+        let failures = self.0.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        failures.is_power_of_two().then_some(failures)
+    }
+
+    /// It went well.
+    pub fn over(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
 }
 
 /// Adds one.
@@ -116,6 +133,9 @@ pub struct Core {
     /// Maintenance is at work.
     pub is_maintained: AtomicBool,
     pub fold_due: Due,
+    pub refused_segments: InARow,
+    pub failed_folds: InARow,
+    pub failed_deletes: InARow,
     pub figures: Figures,
 }
 
@@ -152,6 +172,9 @@ impl Core {
             was_loss_told: AtomicBool::new(false),
             is_maintained: AtomicBool::new(false),
             fold_due,
+            refused_segments: InARow::default(),
+            failed_folds: InARow::default(),
+            failed_deletes: InARow::default(),
             figures: Figures::default(),
         }
     }
@@ -422,5 +445,19 @@ impl QueryContext for Context<'_> {
 
     fn outcome(&self, segment: &str) -> &'static str {
         self.core.outcomes().of(segment).name()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_again_and_again_is_told_ever_more_rarely() {
+        let failures = InARow::default();
+        let told: Vec<u32> = (0..20).filter_map(|_| failures.again()).collect();
+        assert_eq!(told, [1, 2, 4, 8, 16]);
+        failures.over();
+        assert_eq!((failures.again(), failures.again(), failures.again()), (Some(1), Some(2), None));
     }
 }

@@ -69,21 +69,29 @@ impl Drop for AtWork<'_> {
 }
 
 async fn maintain(core: &Arc<Core>, deletable: Vec<SegmentKey>, plan: Option<Plan>, needs_compaction: bool) {
-    if let Err(failure) = delete(core, &deletable).await {
-        reached("delete failed");
-        tracing::warn!(namespace = core.name, error = %failure, "folded segments could not be deleted; the next tick tries again");
+    match delete(core, &deletable).await {
+        Ok(()) => core.failed_deletes.over(),
+        Err(failure) => {
+            reached("delete failed");
+            if let Some(failures) = core.failed_deletes.again() {
+                tracing::warn!(namespace = core.name, error = %failure, failures, "folded segments could not be deleted; the next tick tries again");
+            }
+        }
     }
     if let Some(plan) = plan {
         let requests = &core.replica.requests;
         let began = requests.now();
         match fold(core, plan).await {
             Ok(true) => {
+                core.failed_folds.over();
                 core.replica.folds.record(requests.now().since(began));
                 count(&core.figures.folds);
             }
             Ok(false) => count(&core.figures.lost_folds),
             Err(error) => {
-                tracing::warn!(namespace = core.name, error = %error, "a fold failed; a later tick tries again");
+                if let Some(failures) = core.failed_folds.again() {
+                    tracing::warn!(namespace = core.name, error = %error, failures, "a fold failed; a later tick tries again");
+                }
             }
         }
     }
