@@ -14,7 +14,7 @@ Exit status:
   3    the store could not be reached, or refused it; nothing was changed
   4    a write was sent, and it is unknown whether it took effect
   5    a bug
-  130  ended by Ctrl-C; what was already done is done";
+  130  ended by Ctrl-C or SIGTERM; what was already done is done";
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug)]

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod commands;
+mod ending;
 mod failure;
 mod objects;
 mod observed;
@@ -50,7 +51,7 @@ fn run(arguments: &Arguments, output: &Output) -> Result<ExitCode, Failure> {
         tokio::select! {
             biased;
             done = commands::run(arguments, output) => done,
-            _ = tokio::signal::ctrl_c(), if !arguments.command.ends_itself() => Err(Failure::Interrupted),
+            () = ending::asked(), if !arguments.command.ends_itself() => Err(Failure::Interrupted),
         }
     });
     // What a command gave up, such as a request that got no answer, is not waited for.

@@ -3,7 +3,7 @@
 mod stage;
 
 use serde_json::{Value, json};
-use stage::{Directory, good, interrupt, opjournal, refused, run, run_with};
+use stage::{Directory, good, opjournal, refused, run, run_with, signal};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
 
@@ -56,7 +56,13 @@ fn each_time_there_is_a_line() {
 }
 
 #[test]
-fn what_others_write_is_seen_until_ctrl_c() {
+fn what_others_write_is_seen_until_it_is_ended() {
+    for ended_by in ["-INT", "-TERM"] {
+        watch_until(ended_by);
+    }
+}
+
+fn watch_until(ended_by: &str) {
     let store = Directory::new();
     good(&["apply", store.text(), "orders", ADD]);
     let config = store.path().join("config.json");
@@ -67,7 +73,7 @@ fn what_others_write_is_seen_until_ctrl_c() {
     assert_eq!(next(&mut out)["namespaces"]["orders"]["tail"], 1);
     good(&["apply", store.text(), "orders", ADD]);
     while next(&mut out)["namespaces"]["orders"]["tail"] != 2 {}
-    interrupt(&child);
+    signal(&child, ended_by);
     let mut rest = String::new();
     std::io::Read::read_to_string(&mut out, &mut rest).expect("read");
     assert_eq!(child.wait().expect("ended").code(), Some(0));

@@ -49,7 +49,7 @@ pub async fn bench(store: &StoreArguments, bench: &BenchArguments, output: &Outp
     let run = Run { site: &site, observed: &observed, bench, output, begun: site.environment.now() };
     let measured = tokio::select! {
         measured = run.all(&journal, &name) => measured,
-        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+        () = crate::ending::asked() => Err(Failure::Interrupted),
     };
     let closed = site.close(&journal).await;
     let cleaned = clean(&site, &name).await;

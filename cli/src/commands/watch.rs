@@ -57,7 +57,7 @@ pub async fn watch(
     tokio::select! {
         ended = watched => ended,
         // Whoever watches has no other way to end it.
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        () = crate::ending::asked() => Ok(()),
     }
 }
 

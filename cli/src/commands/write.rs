@@ -27,7 +27,7 @@ async fn write_all(site: &Site, namespace: &Namespace, batches: &[String], outpu
         let mut is_interrupted = false;
         let outcome = tokio::select! {
             outcome = write.outcome() => outcome,
-            _ = tokio::signal::ctrl_c() => {
+            () = crate::ending::asked() => {
                 is_interrupted = true;
                 write.cancel();
                 write.outcome().await

@@ -95,7 +95,11 @@ impl Directory {
 
 /// Ctrl-C, for one process.
 pub fn interrupt(child: &Child) {
-    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill can be run");
+    signal(child, "-INT");
+}
+
+pub fn signal(child: &Child, signal: &str) {
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill can be run");
     assert!(sent.success());
 }
 

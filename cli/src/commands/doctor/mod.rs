@@ -126,7 +126,7 @@ pub async fn doctor(arguments: &StoreArguments, is_read_only: bool, output: &Out
     let mut examination = Examination { site: &site, observed: &observed, report: &mut report, prefix: &prefix, is_read_only };
     let examined = tokio::select! {
         examined = examination.run() => examined,
-        _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+        () = crate::ending::asked() => Err(Failure::Interrupted),
     };
     if !is_read_only {
         // What could not be deleted was told; the next probe deletes it when it is an hour old.
