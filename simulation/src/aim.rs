@@ -166,6 +166,8 @@ fn calm_down(plan: &mut Plan) {
     plan.settings = Settings { sync_interval: Duration::from_secs(1), ..Settings::default() };
     set_fold_age(plan, 6 * SECOND);
     plan.settings.compaction.segment_threshold = 2;
+    // The calm would have to last until the last segment is so old.
+    plan.settings.compaction.max_age = None;
     let tags_of_content = plan.character.tags_of_content;
     plan.character = Character { visibility: plan.fold_age / 3, tags_of_content, ..Character::plain() };
     plan.faults = Faults::default();
