@@ -113,7 +113,9 @@ impl Committer<'_> {
             }
             return false;
         }
-        self.keep_interval().await;
+        if !self.keep_interval().await {
+            return false;
+        }
         self.gather().await;
         if requests.store_time().is_none() {
             reached("no young sample of store time");
@@ -126,19 +128,24 @@ impl Committer<'_> {
         !core.line().is_empty()
     }
 
-    /// Waits until `commit_interval` after the segment before, or until everything in line was withdrawn.
-    async fn keep_interval(&self) {
+    /// Waits until `commit_interval` after the segment before. `false`: everything in line was withdrawn meanwhile, and what comes next has
+    /// an interval of its own to wait for.
+    async fn keep_interval(&self) -> bool {
         let core = self.core;
-        let Some(begun) = self.last_begun else { return };
+        let Some(begun) = self.last_begun else { return true };
         let next = begun + core.replica.settings.commit_interval;
         while next > core.replica.requests.now() {
             let changed = core.line_changed.notified();
             // What comes meanwhile waits as well.
             core.line().await_len(usize::MAX);
-            if core.line().is_empty() || until(&core.replica.requests.environment, Some(next), changed).await.is_err() {
-                return;
+            if core.line().is_empty() {
+                return false;
+            }
+            if until(&core.replica.requests.environment, Some(next), changed).await.is_err() {
+                return true;
             }
         }
+        true
     }
 
     /// Gives the callers of the last segment a moment to come back. Without it, batches would alternate between one and

@@ -409,3 +409,26 @@ fn what_is_on_its_way_stays_behind_what_was_acknowledged() {
         assert_eq!(numbers(), ["0001", "0002"]);
     });
 }
+
+#[test]
+fn a_write_keeps_the_interval_though_another_was_withdrawn_before_it() {
+    play(Character::plain(), |stage| async move {
+        let slow = Settings { commit_interval: Duration::from_secs(60), ..settings() };
+        let a = stage.replica("a", slow).await;
+        let on_a = a.open(NS).await;
+        let add = || on_a.submit(br#"{"op":"IntAdd","Key":"n","Delta":1}"#, None).expect("accepted");
+        // After a segment of several batches the next one waits a moment for their callers.
+        for write in [add(), add(), add()] {
+            write.outcome().await.expect("applied");
+        }
+        let segments = a.figure("namespaces.ns.segments");
+        let withdrawn = add();
+        stage.pause(1).await;
+        withdrawn.cancel();
+        stage.world.sleep_until(stage.world.now() + 100_000).await;
+        let kept = add();
+        stage.pause(40).await;
+        assert_eq!(a.figure("namespaces.ns.segments"), segments, "the interval is not over");
+        kept.outcome().await.expect("applied");
+    });
+}
