@@ -124,11 +124,11 @@ pub async fn exists(site: &Site, name: &str) -> Result<bool, Failure> {
     Ok(page(site, &places.legacy, None).await?.objects.iter().any(|object| object.key == places.legacy))
 }
 
-/// All namespaces, by name.
-pub async fn summaries(site: &Site, progress: &ProgressBar) -> Result<Vec<Summary>, Failure> {
+/// All namespaces, by name, and the store's time when they were listed.
+pub async fn summaries(site: &Site, progress: &ProgressBar) -> Result<(Vec<Summary>, Stamp), Failure> {
     let mut all: BTreeMap<String, Summary> = BTreeMap::new();
-    each(site, METADATA, progress, |listed| take_in(&mut all, &listed)).await?;
-    Ok(all.into_values().collect())
+    let now = each(site, METADATA, progress, |listed| take_in(&mut all, &listed)).await?;
+    Ok((all.into_values().collect(), now))
 }
 
 /// One namespace, and the store's time when it was listed.

@@ -76,16 +76,19 @@ impl Site {
     /// Opens a namespace that has to be there: a misspelt name would otherwise look like an empty one.
     pub async fn existing(&self, journal: &Journal, name: &str) -> Result<Namespace, Failure> {
         let name = name_of(name);
-        if !objects::exists(self, name).await? {
-            return Err(self.missing(name).await);
-        }
+        self.check_exists(name).await?;
         Ok(journal.namespace(name, self.deadline()).await?)
     }
 
-    /// The error for a namespace that is not there, with the nearest that is.
-    pub async fn missing(&self, name: &str) -> Failure {
+    /// Fails where a namespace is not there, naming the nearest that is.
+    pub async fn check_exists(&self, name: &str) -> Result<(), Failure> {
+        if objects::exists(self, name).await? { Ok(()) } else { Err(self.missing(name).await) }
+    }
+
+    async fn missing(&self, name: &str) -> Failure {
         let all = objects::summaries(self, &indicatif::ProgressBar::hidden()).await;
-        let near = all.map(|all: Vec<Summary>| suggestion(name, all.iter().map(|summary| shown(&summary.name)))).unwrap_or_default();
+        let near =
+            all.map(|(all, _): (Vec<Summary>, _)| suggestion(name, all.iter().map(|summary| shown(&summary.name)))).unwrap_or_default();
         Failure::Found(format!("there is no namespace {:?} in {}{near}", shown(name), self.url()))
     }
 

@@ -39,7 +39,7 @@ mod write;
 /// The objects of a namespace as they lie in a store, for programs that look at a bucket without an engine.
 pub mod objects {
     pub use super::key::{METADATA, Places, QUARANTINE, SegmentKey};
-    pub use super::rollup::{Chain, Count, Head, LastFolded, Mark, Proof, Rollup, encode, most_bytes, read, read_head};
+    pub use super::rollup::{Chain, Count, Head, LastFolded, Mark, Proof, Rollup, encode, read, read_head};
     pub use super::segment::{Content, Place, Segment};
 }
 

@@ -6,8 +6,9 @@ use crate::failure::Failure;
 use crate::objects;
 use crate::output::{Output, count};
 use crate::site::{Site, name_of, shown};
+use opjournal::Journal;
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ const SHOWN: usize = 60;
 
 /// One of the two that are compared.
 enum Side {
-    Store(Box<Site>),
+    Store(Box<Site>, Journal),
     /// An exported state, and what to call it.
     State(String, Vec<u8>),
 }
@@ -29,14 +30,16 @@ impl Side {
             return Ok(Side::State(name, text));
         }
         let arguments = StoreArguments { store: place.to_owned(), access: access.clone() };
-        Ok(Side::Store(Box::new(Site::open(&arguments, output).await?)))
+        let site = Site::open(&arguments, output).await?;
+        let journal = site.reader().await?;
+        Ok(Side::Store(Box::new(site), journal))
     }
 
     /// The names of its namespaces; nothing where it is one state, whatever its name.
     async fn namespaces(&self, output: &Output) -> Result<Option<BTreeSet<String>>, Failure> {
-        let Side::Store(site) = self else { return Ok(None) };
+        let Side::Store(site, _) = self else { return Ok(None) };
         let progress = output.progress("objects", 0);
-        let all = objects::summaries(site, &progress).await?;
+        let (all, _) = objects::summaries(site, &progress).await?;
         progress.finish_and_clear();
         Ok(Some(all.into_iter().map(|summary| summary.name).collect()))
     }
@@ -45,19 +48,17 @@ impl Side {
     async fn state(&self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
         match self {
             Side::State(_, text) => Ok(Some(text.clone())),
-            Side::Store(site) if !objects::exists(site, name).await? => Ok(None),
-            Side::Store(site) => {
-                let journal = site.reader().await?;
-                let state = export::state(site, &journal, name).await;
-                site.close(&journal).await?;
-                state.map(Some)
+            Side::Store(site, _) if !objects::exists(site, name).await? => Ok(None),
+            Side::Store(site, journal) => {
+                let namespace = journal.namespace(name, site.deadline()).await?;
+                export::state(site, &namespace).await.map(Some)
             }
         }
     }
 
     fn name(&self) -> &str {
         match self {
-            Side::Store(site) => site.url(),
+            Side::Store(site, _) => site.url(),
             Side::State(name, _) => name,
         }
     }
@@ -117,7 +118,7 @@ pub async fn diff(
                 continue;
             }
         };
-        let differences = compare(&members(&left, &one)?, &members(&right, &other)?)?;
+        let differences = compare(&members(&left, &one)?, &members(&right, &other)?);
         found += differences.len();
         for difference in &differences {
             show(&name, is_one, difference, output)?;
@@ -135,40 +136,45 @@ fn members<'t>(side: &Side, state: &'t [u8]) -> Result<Members<'t>, Failure> {
     serde_json::from_slice(state).map_err(|error| Failure::Usage(format!("{} is no exported state: {error}", side.name())))
 }
 
-fn compare(left: &Members<'_>, right: &Members<'_>) -> Result<Vec<Difference>, Failure> {
+fn compare(left: &Members<'_>, right: &Members<'_>) -> Vec<Difference> {
     let mut all = Vec::new();
-    for name in left.keys().chain(right.keys().filter(|name| !left.contains_key(*name))).collect::<BTreeSet<_>>() {
-        match (left.get(name), right.get(name)) {
-            (Some(one), Some(other)) if one.get() == other.get() => {}
+    for (name, one, other) in unlike_members(left, right) {
+        match (one, other) {
             (Some(one), Some(other)) => within(name, one, other, &mut all),
-            (one, other) => all.push(difference(name, None, one.copied(), other.copied())),
+            (one, other) => all.push(difference(name, None, one, other)),
         }
     }
-    Ok(all)
+    all
 }
 
 /// Two values of one name that are not the same: entry by entry where both are maps or lists.
 fn within(name: &str, left: &RawValue, right: &RawValue, all: &mut Vec<Difference>) {
-    if let (Ok(one), Ok(other)) = (serde_json::from_str::<Members>(left.get()), serde_json::from_str::<Members>(right.get())) {
-        for key in one.keys().chain(other.keys()).collect::<BTreeSet<_>>() {
-            let (one, other) = (one.get(key).copied(), other.get(key).copied());
-            if one.map(RawValue::get) != other.map(RawValue::get) {
-                all.push(difference(name, Some(key.clone()), one, other));
-            }
-        }
-        return;
-    }
     type Elements<'t> = Vec<&'t RawValue>;
-    if let (Ok(one), Ok(other)) = (serde_json::from_str::<Elements>(left.get()), serde_json::from_str::<Elements>(right.get())) {
-        for index in 0..one.len().max(other.len()) {
-            let (one, other) = (one.get(index).copied(), other.get(index).copied());
-            if one.map(RawValue::get) != other.map(RawValue::get) {
-                all.push(difference(name, Some(index.to_string()), one, other));
-            }
-        }
-        return;
+    let (left, right) = (left.get(), right.get());
+    if let (Ok(one), Ok(other)) = (serde_json::from_str::<Members>(left), serde_json::from_str::<Members>(right)) {
+        let unlike = unlike_members(&one, &other);
+        all.extend(unlike.map(|(key, one, other)| difference(name, Some(key.to_owned()), one, other)));
+    } else if let (Ok(one), Ok(other)) = (serde_json::from_str::<Elements>(left), serde_json::from_str::<Elements>(right)) {
+        let elements = (0..one.len().max(other.len())).map(|index| (index, one.get(index).copied(), other.get(index).copied()));
+        let unlike = elements.filter(|(_, one, other)| are_unlike(*one, *other));
+        all.extend(unlike.map(|(index, one, other)| difference(name, Some(index.to_string()), one, other)));
+    } else {
+        all.push(Difference { name: name.to_owned(), within: None, left: Some(left.to_owned()), right: Some(right.to_owned()) });
     }
-    all.push(difference(name, None, Some(left), Some(right)));
+}
+
+/// The members in which two objects differ, with their values.
+fn unlike_members<'m, 't>(
+    left: &'m Members<'t>,
+    right: &'m Members<'t>,
+) -> impl Iterator<Item = (&'m str, Option<&'t RawValue>, Option<&'t RawValue>)> {
+    let names: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+    let members = names.into_iter().map(|name| (name.as_str(), left.get(name).copied(), right.get(name).copied()));
+    members.filter(|(_, one, other)| are_unlike(*one, *other))
+}
+
+fn are_unlike(left: Option<&RawValue>, right: Option<&RawValue>) -> bool {
+    left.map(RawValue::get) != right.map(RawValue::get)
 }
 
 fn difference(name: &str, within: Option<String>, left: Option<&RawValue>, right: Option<&RawValue>) -> Difference {
@@ -178,19 +184,17 @@ fn difference(name: &str, within: Option<String>, left: Option<&RawValue>, right
 
 fn show(namespace: &str, is_one: bool, difference: &Difference, output: &Output) -> Result<(), Failure> {
     let Difference { name, within, left, right } = difference;
-    // Taken as they stand, because a number may be longer than any type of this program.
-    let raw = |value: &Option<String>| value.as_ref().map(|value| RawValue::from_string(value.clone()).ok());
     if output.is_json() {
-        let place = json!({ "namespace": namespace, "name": name, "within": within });
-        let text = |value: &Option<String>| raw(value).flatten().map_or_else(|| "null".to_owned(), |value| value.get().to_owned());
-        let place = place.to_string();
+        let place = json!({ "namespace": namespace, "name": name, "within": within }).to_string();
+        // Values are taken as they stand, because a number may be longer than any type of this program.
+        let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "null".to_owned());
         return output.line(format!(
             "{},\"left\":{},\"right\":{},\"is_left\":{},\"is_right\":{}}}",
             &place[..place.len() - 1],
             text(left),
             text(right),
-            Value::from(left.is_some()),
-            Value::from(right.is_some()),
+            left.is_some(),
+            right.is_some(),
         ));
     }
     let place = if is_one { String::new() } else { format!("{} ", shown(namespace)) };

@@ -7,7 +7,7 @@ use crate::objects;
 use crate::output::{Output, size};
 use crate::site::{Site, name_of, shown};
 use bytes::Bytes;
-use opjournal::Journal;
+use opjournal::Namespace;
 use opjournal::environment::within;
 use opjournal::journal::objects::{Mark, Places, Proof, encode};
 use opjournal::state::State;
@@ -21,7 +21,8 @@ use std::time::Duration;
 pub async fn export(store: &StoreArguments, name: &str, file: Option<&Path>, output: &Output) -> Result<(), Failure> {
     let site = Site::open(store, output).await?;
     let journal = site.reader().await?;
-    let state = state(&site, &journal, name).await?;
+    let namespace = site.existing(&journal, name).await?;
+    let state = state(&site, &namespace).await?;
     match file.filter(|file| *file != Path::new("-")) {
         None => output.bytes(&state),
         Some(file) => {
@@ -33,10 +34,9 @@ pub async fn export(store: &StoreArguments, name: &str, file: Option<&Path>, out
 }
 
 /// The state of a namespace as it is now. Whatever cannot be read is missing in it: then it is an error.
-pub async fn state(site: &Site, journal: &Journal, name: &str) -> Result<Vec<u8>, Failure> {
-    let namespace = site.existing(journal, name).await?;
+pub async fn state(site: &Site, namespace: &Namespace) -> Result<Vec<u8>, Failure> {
     namespace.flush(site.deadline()).await?;
-    ask(&namespace, &json!({ "op": "State" }))
+    ask(namespace, &json!({ "op": "State" }))
 }
 
 /// Writes a file whole, or leaves what was there.

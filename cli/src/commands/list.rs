@@ -18,7 +18,7 @@ const HEAD: u64 = 1 << 20;
 pub async fn namespaces(store: &StoreArguments, output: &Output) -> Result<(), Failure> {
     let site = Site::open(store, output).await?;
     let progress = output.progress("objects", 0);
-    let all = objects::summaries(&site, &progress).await?;
+    let (all, now) = objects::summaries(&site, &progress).await?;
     progress.finish_and_clear();
     if output.is_json() {
         return all.iter().try_for_each(|summary| output.json(&of_summary(summary)));
@@ -27,7 +27,6 @@ pub async fn namespaces(store: &StoreArguments, output: &Output) -> Result<(), F
         output.note(format!("there are no namespaces in {}", site.url()));
         return Ok(());
     }
-    let now = objects::page(&site, "", None).await?.date;
     let rows = all.iter().map(|summary| {
         vec![
             shown(&summary.name).to_owned(),
@@ -55,11 +54,8 @@ fn of_summary(summary: &Summary) -> Value {
     })
 }
 
-fn since(now: Option<Stamp>, then: Option<Stamp>) -> String {
-    match (now, then) {
-        (Some(now), Some(then)) => age(now.since(then)),
-        _ => "-".to_owned(),
-    }
+fn since(now: Stamp, then: Option<Stamp>) -> String {
+    then.map_or_else(|| "-".to_owned(), |then| age(now.since(then)))
 }
 
 pub async fn namespace(store: &StoreArguments, name: &str, output: &Output) -> Result<(), Failure> {
@@ -104,7 +100,7 @@ pub async fn namespace(store: &StoreArguments, name: &str, output: &Output) -> R
             "rollup      {}, {} segments folded, the last {}",
             size(bytes),
             count(number("folded")),
-            since(Some(listed.now), listed.last_fold)
+            since(listed.now, listed.last_fold)
         ),
         None => "rollup      none: nothing was ever folded".to_owned(),
     })?;
@@ -117,7 +113,7 @@ pub async fn namespace(store: &StoreArguments, name: &str, output: &Output) -> R
             "tail        {} segments, {}; the oldest {}",
             count(tail),
             size(listed.summary.segment_bytes),
-            since(Some(listed.now), listed.summary.oldest)
+            since(listed.now, listed.summary.oldest)
         ),
     })?;
     for segment in figures["unreadable"].as_array().into_iter().flatten() {

@@ -54,8 +54,8 @@ pub async fn tail(store: &StoreArguments, name: &str, wanted: &Wanted, output: &
     let site = Site::open(store, output).await?;
     let name = name_of(name);
     let places = Places::of(name)?;
-    if wanted.follow.is_none() && !objects::exists(&site, name).await? {
-        return Err(site.missing(name).await);
+    if wanted.follow.is_none() {
+        site.check_exists(name).await?;
     }
     let mut seen: BTreeSet<SegmentKey> = BTreeSet::new();
     let mut is_first = true;

@@ -9,9 +9,10 @@ use futures_util::{StreamExt, stream};
 use indicatif::ProgressBar;
 use opjournal::environment::compute;
 use opjournal::journal::objects::{
-    Chain, Content, Count, METADATA, Mark, Place, Places, Proof, Rollup, Segment, SegmentKey, read as read_rollup,
+    Chain, Content, Count, METADATA, Mark, Place, Places, Proof, QUARANTINE, Rollup, Segment, SegmentKey, read as read_rollup,
 };
 use opjournal::state::State;
+use opjournal::store::probe::LEFTOVER;
 use opjournal::time::Stamp;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,8 +26,6 @@ const AT_ONCE: usize = 16;
 const ATTEMPTS: usize = 5;
 /// What should be gone after a minute may wait for a replica: so long it is nothing to speak of.
 const LEFT: Duration = Duration::from_secs(24 * 3600);
-/// Leftovers of a test of the store are removed by the next one after an hour.
-const PROBE_LEFT: Duration = Duration::from_secs(3600);
 
 /// How bad something is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,22 +64,20 @@ impl Report {
 
 pub async fn verify(store: &StoreArguments, namespace: Option<&str>, repair: bool, output: &Output) -> Result<ExitCode, Failure> {
     let site = Site::open(store, output).await?;
-    let (names, mut is_bad) = match namespace {
+    let names = match namespace {
         Some(name) => {
-            if !objects::exists(&site, name_of(name)).await? {
-                return Err(site.missing(name_of(name)).await);
-            }
-            (BTreeSet::from([name_of(name).to_owned()]), false)
+            site.check_exists(name_of(name)).await?;
+            BTreeSet::from([name_of(name).to_owned()])
         }
         None => {
             let progress = output.progress("objects", 0);
             let (names, findings) = survey(&site, &progress).await?;
             progress.finish_and_clear();
-            let is_bad = findings.iter().any(|finding| finding.weight == Weight::Bad);
             tell(&findings, output)?;
-            (names, is_bad)
+            names
         }
     };
+    let mut is_bad = false;
     let progress = output.progress("namespaces", names.len() as u64);
     for name in &names {
         let report = check(&site, name).await?;
@@ -97,7 +94,7 @@ pub async fn verify(store: &StoreArguments, namespace: Option<&str>, repair: boo
     Ok(if is_bad { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
-/// The namespaces of a store, and what lies between them.
+/// The namespaces of a store, and what lies between them: nothing that is bad.
 async fn survey(site: &Site, progress: &ProgressBar) -> Result<(BTreeSet<String>, Vec<Finding>), Failure> {
     let mut names = BTreeSet::new();
     let mut foreign: Vec<String> = Vec::new();
@@ -119,9 +116,9 @@ async fn survey(site: &Site, progress: &ProgressBar) -> Result<(BTreeSet<String>
         note("foreign", None, format!("{} more objects are none of a journal", count(more_foreign)));
     }
     if quarantined > 0 {
-        note("quarantined", None, format!("{} segments were moved aside, to {METADATA}.quarantine/", count(quarantined)));
+        note("quarantined", None, format!("{} segments were moved aside, to {QUARANTINE}", count(quarantined)));
     }
-    let old = probes.iter().filter(|stamp| now.since(**stamp) > PROBE_LEFT).count() as u64;
+    let old = probes.iter().filter(|stamp| now.since(**stamp) > LEFTOVER).count() as u64;
     if old > 0 {
         note("probe", None, format!("{} objects are left of a test of the store; the next one removes them", count(old)));
     }

@@ -65,7 +65,7 @@ pub async fn watch(
 async fn namespaces(site: &Site, names: &[String], output: &Output) -> Result<Vec<String>, Failure> {
     if names.is_empty() {
         let progress = output.progress("objects", 0);
-        let all = objects::summaries(site, &progress).await?;
+        let (all, _) = objects::summaries(site, &progress).await?;
         progress.finish_and_clear();
         if all.is_empty() {
             return Err(Failure::Found(format!("there are no namespaces in {}", site.url())));
@@ -75,9 +75,7 @@ async fn namespaces(site: &Site, names: &[String], output: &Output) -> Result<Ve
     let mut known: Vec<String> = Vec::new();
     for name in names {
         let name = name_of(name);
-        if !objects::exists(site, name).await? {
-            return Err(site.missing(name).await);
-        }
+        site.check_exists(name).await?;
         if !known.iter().any(|known| known == name) {
             known.push(name.to_owned());
         }
