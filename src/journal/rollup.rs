@@ -174,14 +174,18 @@ impl Proof {
     }
 
     /// Whether `later`, which counts at least as much, can come of folding onto this. Two chains of one count differ,
-    /// and a writer's last folded segment goes back, only where a person restored an older rollup and that was folded on.
+    /// more names are new than were counted, and a writer's last folded segment goes back, only where a person restored an
+    /// older rollup and that was folded on.
     pub fn leads_to(&self, later: &Proof, now: Stamp) -> bool {
         if later.since != self.since {
             return true;
         }
         // When a writer is forgotten is decided on other clocks than the one that tells `now`.
         let may_be_forgotten = |last: &LastFolded| last.at + WRITERS_ARE_KEPT_FOR / 2 < now;
+        // A name comes only by a fold, which counts it. What was counted may have been dropped again, so there may be fewer.
+        let new_names = later.folded.keys().filter(|key| !self.folded.contains_key(key)).count() as u64;
         (later.count > self.count || later.chain == self.chain)
+            && new_names <= later.count.saturating_sub(self.count)
             && self.writers.iter().all(|(writer, last)| match later.writers.get(writer) {
                 Some(new) => new.key >= last.key,
                 None => may_be_forgotten(last),
@@ -426,6 +430,28 @@ mod tests {
         assert_eq!(proof.count, 5);
         proof.forget_old_writers(last.at + Duration::from_secs(24 * 3600 + 1));
         assert!(!proof.writers.contains_key("w1"));
+    }
+
+    #[test]
+    fn a_rollup_that_was_folded_on_beside_another_does_not_come_of_it() {
+        let folded = |onto: &Proof, indices: std::ops::Range<u64>| {
+            let mut proof = onto.clone();
+            for index in indices {
+                let place = place(100 + index as i64 * 10, index);
+                proof.add(&place, &segment_at(&place, "w1"), place.stamp + Duration::from_secs(40));
+            }
+            proof
+        };
+        let now = Stamp::from_millis(1_800_000_100_000);
+        let (base, held) = (sample(), folded(&sample(), 0..2));
+        let mut later = folded(&held, 2..5);
+        assert!(base.leads_to(&held, now) && held.leads_to(&held, now) && held.leads_to(&later, now));
+        later.folded.pop_first();
+        assert!(held.leads_to(&later, now), "a name is dropped once its segment is not listed any more");
+        // The same writer goes on in both, and this one counts more: only the names tell that two segments are missing.
+        let beside = folded(&base, 2..5);
+        assert!(beside.count > held.count && beside.writers["w1"].key > held.writers["w1"].key);
+        assert!(base.leads_to(&beside, now) && !held.leads_to(&beside, now));
     }
 
     #[test]
