@@ -38,7 +38,10 @@ const patience = 5 * time.Minute
 var groups = [][]trial{
 	{
 		{of(1, 1, 0), 2}, {of(10, 1, 0), 2}, {of(50, 1, 0), 2}, {of(1, 20, 0), 2}, {of(10, 20, 0), 2}, {of(1, 1000, 0), 2},
-		{of(1, 1, 1), 2}, {of(10, 1, 1), 2}, {of(1, 20, 1), 2}, {of(10, 20, 1), 2},
+		{of(1, 1, 1), 2}, {of(10, 1, 1), 2},
+		// With the default max age these fold what is an hour old, and here nothing gets that old: what fills up is folded.
+		{with(of(1, 20, 1), settings{sync: 15, threshold: 256, foldAge: 30}), 2},
+		{with(of(10, 20, 1), settings{sync: 15, threshold: 256, foldAge: 30}), 2},
 	},
 	{
 		{of(1, 1, 20), 1}, {of(10, 1, 20), 1}, {of(1, 20, 20), 1},
