@@ -4,7 +4,10 @@
 # make test-examples    the program of examples/ in six languages, against each other
 # make demo-s3      the demo on a MinIO server that it builds and starts itself
 # make lib          the library, shared and static, under build/lib
-# make install      PREFIX=/usr/local DESTDIR=
+# make command      the command opjournal, its manual pages and completions, under build/bin and build/share
+# make install      PREFIX=/usr/local DESTDIR=: library and command; make install-library, make install-command: one of them
+# make deb          Debian's packages; make dist: the source archive; make go-module: see mk/packages.mk
+# make abi-check    whether the C ABI only grew since the last release
 # make soak         MINUTES=10: real stores, killed processes, a network that fails; nothing may be lost or doubled (docs/soak.md)
 # make sim          SEEDS=1000000: whole fleets under simulated faults (docs/simulation.md)
 # make mutants      whether the simulation notices every defence of the journal that is taken away
@@ -21,7 +24,9 @@ BUILD := build
 
 include mk/lib.mk
 include mk/c.mk
+include mk/command.mk
 include mk/install.mk
+include mk/packages.mk
 include mk/demo.mk
 include mk/examples.mk
 include mk/soak.mk
@@ -32,8 +37,9 @@ include mk/instructions.mk
 include mk/fuzz.mk
 include mk/sanitize.mk
 
-# Installing builds what is missing; `make lib` first and `make install` as root works as well.
-install: $(if $(wildcard $(BUILD)/lib/libopjournal.a),,lib)
+# Installing builds what is missing; `make lib command` first and `make install` as root works as well.
+install-library: $(if $(wildcard $(BUILD)/lib/libopjournal.a),,lib)
+install-command: $(if $(wildcard $(COMMAND)),,command)
 
 demo-programs: $(if $(wildcard $(BUILD)/lib/libopjournal.so),,lib)
 

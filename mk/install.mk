@@ -1,10 +1,16 @@
-# make install [PREFIX=/usr/local] [DESTDIR=] [LIBDIR=$(PREFIX)/lib] [INCLUDEDIR=$(PREFIX)/include], make uninstall,
-# and the pkg-config files of the build tree. What is installed is what stands in $(BUILD)/lib, so `make lib` as a user and then
-# `make install` as root leaves nothing of root's behind.
+# make install [PREFIX=/usr/local] [DESTDIR=] [LIBDIR=$(PREFIX)/lib] [INCLUDEDIR=$(PREFIX)/include]: the library and the command;
+# make install-library, make install-command: one of them; make uninstall; and the pkg-config files of the build tree. What is installed is what
+# stands in $(BUILD), so `make lib command` as a user and then `make install` as root leaves nothing of root's behind.
 
 PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+# Where each shell looks for completions that come with a program.
+BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
+ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
+FISH_COMPLETIONS ?= $(PREFIX)/share/fish/vendor_completions.d
 DOCDIR ?= $(PREFIX)/share/doc/opjournal
 DESTDIR ?=
 INSTALL ?= install
@@ -35,9 +41,11 @@ fill = sed -e 's|@VERSION@|$(VERSION)|g' -e 's|@PREFIX@|$(1)|g' -e 's|@LIBDIR@|$
     -e 's|@INCLUDEDIR_FROM_LIBDIR@|$(INCLUDEDIR_FROM_LIBDIR)|g' -e 's|@NATIVE_LIBS@|$(NATIVE_LIBS)|g' -e 's|@DL_LIBS@|$(C_DL_LIBS)|g' \
     -e 's|@NATIVE_LIBS_LIST@|$(subst @, ,$(subst $(space),;,$(subst -framework ,-framework@,$(strip $(NATIVE_LIBS)))))|g'
 
-.PHONY: install uninstall pkgconfig test-install
+.PHONY: install install-library install-command uninstall pkgconfig test-install
 
-install: $(C_ARCHIVE)
+install: install-library install-command
+
+install-library: $(C_ARCHIVE)
 	@test -e $(BUILD)/lib/libopjournal.a || { echo "$(BUILD)/lib holds no library: run 'make lib' first" >&2; exit 1; }
 	$(INSTALL) -d '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(LIBDIR)/cmake/opjournal' '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(DOCDIR)'
 	@# -P and -R keep the links between the names of the shared library as links.
@@ -54,6 +62,17 @@ install: $(C_ARCHIVE)
 	done
 	$(INSTALL) -m 644 LICENSE '$(DESTDIR)$(DOCDIR)/'
 
+install-command:
+	@test -e $(COMMAND) || { echo "$(BUILD)/bin holds no command: run 'make command' first" >&2; exit 1; }
+	$(INSTALL) -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)/man1' '$(DESTDIR)$(BASH_COMPLETIONS)' '$(DESTDIR)$(ZSH_COMPLETIONS)' \
+	    '$(DESTDIR)$(FISH_COMPLETIONS)' '$(DESTDIR)$(DOCDIR)'
+	$(INSTALL) $(COMMAND) '$(DESTDIR)$(BINDIR)/'
+	$(INSTALL) -m 644 $(MANUAL)/*.1 '$(DESTDIR)$(MANDIR)/man1/'
+	$(INSTALL) -m 644 $(COMPLETIONS)/$(COMPLETION_bash) '$(DESTDIR)$(BASH_COMPLETIONS)/'
+	$(INSTALL) -m 644 $(COMPLETIONS)/$(COMPLETION_zsh) '$(DESTDIR)$(ZSH_COMPLETIONS)/'
+	$(INSTALL) -m 644 $(COMPLETIONS)/$(COMPLETION_fish) '$(DESTDIR)$(FISH_COMPLETIONS)/'
+	$(INSTALL) -m 644 LICENSE '$(DESTDIR)$(DOCDIR)/'
+
 # Removes what install put there and the directories that are then its own and empty; nothing else.
 uninstall:
 	rm -f '$(DESTDIR)$(LIBDIR)/'libopjournal.so* '$(DESTDIR)$(LIBDIR)/'libopjournal*.dylib
@@ -61,6 +80,9 @@ uninstall:
 	rm -f $(foreach header,$(notdir $(INSTALLED_HEADERS)),'$(DESTDIR)$(INCLUDEDIR)/$(header)')
 	rm -f $(foreach name,$(PC_NAMES),'$(DESTDIR)$(LIBDIR)/pkgconfig/$(name).pc')
 	rm -f $(foreach name,$(CMAKE_NAMES),'$(DESTDIR)$(LIBDIR)/cmake/opjournal/$(name).cmake')
+	rm -f '$(DESTDIR)$(BINDIR)/opjournal' '$(DESTDIR)$(MANDIR)/man1/opjournal.1' '$(DESTDIR)$(MANDIR)/man1/'opjournal-*.1
+	rm -f '$(DESTDIR)$(BASH_COMPLETIONS)/$(COMPLETION_bash)' '$(DESTDIR)$(ZSH_COMPLETIONS)/$(COMPLETION_zsh)' \
+	    '$(DESTDIR)$(FISH_COMPLETIONS)/$(COMPLETION_fish)'
 	rm -f '$(DESTDIR)$(DOCDIR)/LICENSE'
 	rmdir '$(DESTDIR)$(LIBDIR)/cmake/opjournal' '$(DESTDIR)$(DOCDIR)' 2>/dev/null || true
 
@@ -72,5 +94,5 @@ $(BUILD)/lib/pkgconfig/%.pc: bindings/c/%.pc.in mk/install.mk Cargo.toml $(C_ARC
 	@mkdir -p $(@D)
 	$(call fill,$(CURDIR),$(abspath $(BUILD)/lib),$(CURDIR)/include,-Wl$(comma)-rpath$(comma)$(abspath $(BUILD)/lib) , -I$(CURDIR)/bindings/c) < $< > $@
 
-test-install: $(C_SHARED) $(C_ARCHIVE)
+test-install: $(C_SHARED) $(C_ARCHIVE) $(if $(wildcard $(COMMAND)),,command)
 	MAKE='$(MAKE)' CC='$(CC)' CXX='$(CXX)' sh bindings/c/tests/install_test.sh '$(abspath $(BUILD))'

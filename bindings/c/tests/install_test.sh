@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs into a temporary place and uses it as a stranger would: outside the tree, by pkg-config and by CMake only.
-# Argument: the build directory. Run in the root of the tree; MAKE, CC and CXX come from the environment.
+# Argument: the build directory, with the library and the command in it. Run in the root of the tree; MAKE, CC and CXX come from the environment.
 set -eu
 
 build=$1
@@ -63,6 +63,17 @@ mv "$prefix"/lib/libopjournal.so* aside/
 $CC -std=c99 counter.c -o alone $(pkg-config --static --cflags --libs opjournal)
 is "pkg-config --static, without the shared library" "$(./alone "$store")" 3
 mv aside/* "$prefix/lib/"
+
+# The command, with what belongs to it, needs none of the library's files.
+is "the command is installed" "$("$prefix/bin/opjournal" --version)" "opjournal $(pkg-config --modversion opjournal)"
+is "the command reads what the programs wrote" "$("$prefix/bin/opjournal" get "$store" counter visits | tail -n 1)" 3
+grep -q '^\.TH opjournal' "$prefix/share/man/man1/opjournal.1" && grep -q '^\.TH opjournal-doctor' "$prefix/share/man/man1/opjournal-doctor.1" ||
+    fail "the manual is not installed"
+echo "ok the manual has a page for each subcommand"
+bash -c '. "$1" && complete -p opjournal' bash "$prefix/share/bash-completion/completions/opjournal" >/dev/null || fail "bash does not take the completions"
+test -s "$prefix/share/zsh/site-functions/_opjournal" && test -s "$prefix/share/fish/vendor_completions.d/opjournal.fish" ||
+    fail "completions for zsh or fish are missing"
+echo "ok completions for bash, zsh and fish"
 
 # A C++ project that finds the package, in a tree that was moved after it was installed.
 moved=$work/moved
