@@ -116,8 +116,12 @@ def source_archive(work):
     run("make", "-s", "dist")
     expect("a second archive of the same commit", digest(archive), first)
     run("sha256sum", "--check", f"{archive}.sha256", directory=PACKAGES)
-    run("tar", "-xzf", archive, directory=work)
-    tree = os.path.join(work, f"opjournal-{version()}")
+    # Always in the same place: cargo keeps what it built of each place.
+    place = os.path.join(PACKAGES, "unpacked")
+    shutil.rmtree(place, ignore_errors=True)
+    os.mkdir(place)
+    run("tar", "-xzf", archive, directory=place)
+    tree = os.path.join(place, f"opjournal-{version()}")
     # The quick profile, and only the library: what is shown is that nothing is missing.
     run("make", "-s", "lib", "PROFILE=dev", directory=tree)
     prefix = os.path.join(work, "from-source")
@@ -126,6 +130,7 @@ def source_archive(work):
     program = os.path.join(work, "from-source-counter")
     run(os.environ.get("CC", "cc"), "-std=c99", COUNTER, "-o", program, *flags)
     expect("a program that is built with it", run(program, store(work), variables={"LD_LIBRARY_PATH": os.path.join(prefix, "lib")}), "1\n")
+    shutil.rmtree(place)
 
 
 # ---- Go ----------------------------------------------------------------------------------------------------------------------------------------
