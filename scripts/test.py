@@ -46,6 +46,12 @@ SUITES = [
     ("demo", "make demo", ROOT, {}),
     ("demo-s3", "make demo-s3", ROOT, {}),
     ("examples", "make test-examples", ROOT, {}),
+    (
+        "service",
+        'test -z "$(gofmt -l .)" || { gofmt -d .; exit 1; }; go vet . && go test -race -count=1 -v .',
+        os.path.join(ROOT, "examples", "go-service"),
+        {"PKG_CONFIG_PATH": PKG_CONFIG},
+    ),
     ("soak", "make test-soak SEED=1", ROOT, {}),
 ]
 
