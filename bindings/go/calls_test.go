@@ -125,7 +125,9 @@ func TestContextBeforeTheBatchIsSent(t *testing.T) {
 	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	err = total.Add(short, 1)
-	failed(t, err, opjournal.ErrTimedOut, opjournal.OutcomeNone)
+	if e := failed(t, err, opjournal.ErrTimedOut, opjournal.OutcomeNone); !e.Retryable {
+		t.Error("a write that was withdrawn at a deadline may be tried again")
+	}
 	if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want context.DeadlineExceeded in it", err)
 	}

@@ -158,6 +158,8 @@ func failure(ctx context.Context, status native.Status, answer []byte) error {
 		failed.cause = context.Cause(ctx)
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			failed.Code = ErrTimedOut
+			// As where the library's own deadline came.
+			failed.Retryable = failed.Outcome == OutcomeNone
 		}
 	}
 	if failed.Message == "" {

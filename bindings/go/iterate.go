@@ -29,7 +29,9 @@ func Prefix(prefix string) RangeOption {
 }
 
 // After begins behind a key, member, name, or index of a list, whether it is there or not. With it an iteration can go on
-// where an earlier one ended.
+// where an earlier one ended. Keys are ordered by their JSON, with the quotes, so After("") passes over those that begin with a
+// space or "!": to begin with the first key, leave it out. The last indices of a list may change with the next sync, which puts in order
+// what others wrote.
 func After[K any](key K) RangeOption {
 	return func(s *scan) { s.after, s.err = appendJSON(nil, key) }
 }
