@@ -75,16 +75,9 @@ func writeCount(d *data, w http.ResponseWriter, file string) error {
 
 // listDownloads answers with a page of counts: ?limit=N, ?after=FILE.
 func listDownloads(d *data, w http.ResponseWriter, r *http.Request) error {
-	limit, err := number(r, "limit", 1, maxLimit, defaultLimit)
+	limit, options, err := pageByName(r)
 	if err != nil {
 		return err
-	}
-	options := []opjournal.RangeOption{opjournal.PageSize(limit + 1)}
-	if after := r.URL.Query().Get("after"); after != "" {
-		if err := checkName("after", after); err != nil {
-			return err
-		}
-		options = append(options, opjournal.After(after))
 	}
 	files, more, err := firstOf(limit, d.downloads.Keys(options...))
 	if err != nil {

@@ -88,16 +88,9 @@ func getFlag(d *data, w http.ResponseWriter, r *http.Request) error {
 
 // listFlags answers with a page of flags: ?limit=N, ?after=NAME.
 func listFlags(d *data, w http.ResponseWriter, r *http.Request) error {
-	limit, err := number(r, "limit", 1, maxLimit, defaultLimit)
+	limit, options, err := pageByName(r)
 	if err != nil {
 		return err
-	}
-	options := []opjournal.RangeOption{opjournal.PageSize(limit + 1)}
-	if after := r.URL.Query().Get("after"); after != "" {
-		if err := checkName("after", after); err != nil {
-			return err
-		}
-		options = append(options, opjournal.After(after))
 	}
 	entries, more, err := firstOf(limit, d.flags.Entries(options...))
 	if err != nil {

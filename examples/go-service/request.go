@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"opjournal.dev/opjournal"
 )
 
 const (
@@ -76,6 +78,22 @@ func bodyJSON(r *http.Request) (json.RawMessage, error) {
 		return nil, p
 	}
 	return value, nil
+}
+
+// pageByName reads which page of names a request asks for: ?limit=N, ?after=NAME. One more than the limit is fetched, to know whether
+// another page follows.
+func pageByName(r *http.Request) (limit int, options []opjournal.RangeOption, err error) {
+	if limit, err = number(r, "limit", 1, maxLimit, defaultLimit); err != nil {
+		return 0, nil, err
+	}
+	options = append(options, opjournal.PageSize(limit+1))
+	if after := r.URL.Query().Get("after"); after != "" {
+		if err := checkName("after", after); err != nil {
+			return 0, nil, err
+		}
+		options = append(options, opjournal.After(after))
+	}
+	return limit, options, nil
 }
 
 // firstOf takes up to limit items of an iteration, and says whether there are more.
