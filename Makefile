@@ -60,7 +60,7 @@ header:
 
 format:
 	$(CARGO) fmt
-	gofmt -w bindings/go
+	gofmt -w bindings/go examples benches
 
 clean:
 	rm -rf $(BUILD)
