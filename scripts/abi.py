@@ -89,7 +89,7 @@ def as_declared(work, headers, name):
     library = os.path.join(work, "declared.so")
     compiler = os.environ.get("CC", "cc")
     run(
-        compiler, "-std=c99", "-g", "-shared", "-fPIC", "-w", "-DFAKE_ABI=OPJOURNAL_ABI_VERSION", "-I", headers,
+        compiler, "-std=c99", "-g", "-shared", "-fPIC", "-w", "-DFAKE_ABI=OPJOURNAL_ABI_VERSION", f"-ffile-prefix-map={ROOT}=.", "-I", headers,
         f"-Wl,-soname,{name}", f"-Wl,--version-script={os.path.join(headers, 'opjournal.map')}",
         os.path.join(ROOT, "bindings", "c", "tests", "dl_fake.c"), "-o", library,
     )  # fmt: skip

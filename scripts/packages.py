@@ -234,6 +234,11 @@ class Clean:
         clean = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
         return run("env", "-i", *(f"{name}={value}" for name, value in clean.items()), "chroot", self.directory, *command, accepts=accepts)
 
+    def files(self):
+        """What packages bring, without what dpkg and systemd's helper remember."""
+        own = ["/var/lib/dpkg", "/var/lib/systemd"]
+        return set(self.run("find", "/usr", "/etc", "/var/lib", *(word for path in own for word in ["-path", path, "-prune", "-o"]), "-print").split())
+
     def install(self, *names):
         self.run("dpkg", "--install", *(f"/tmp/{os.path.basename(glob.glob(self.path('tmp', f'{name}_*.deb'))[0])}" for name in names))
 
@@ -241,7 +246,7 @@ class Clean:
 def clean_system(work):
     """The packages go into a clean system, work there, and leave nothing behind."""
     clean = Clean(work)
-    before = clean.run("find", "/usr", "/etc", "/var/lib", "-path", "/var/lib/dpkg", "-prune", "-o", "-path", "/var/lib/systemd", "-prune", "-o", "-print")
+    before = clean.files()
     clean.install("opjournal")
     expect("version", clean.run("opjournal", "--version"), f"opjournal {version()}\n")
     clean.run("mkdir", "/store")
@@ -251,8 +256,8 @@ def clean_system(work):
     clean.install("libopjournal0", "libopjournal-dev")
     expect("found by the loader", "libopjournal.so.0 " in clean.run("ldconfig", "--print-cache"), True)
     clean.run("dpkg", "--purge", "opjournal", "libopjournal-dev", "libopjournal0")
-    after = clean.run("find", "/usr", "/etc", "/var/lib", "-path", "/var/lib/dpkg", "-prune", "-o", "-path", "/var/lib/systemd", "-prune", "-o", "-print")
-    expect("left behind", sorted(set(after.split()) - set(before.split())), [])
+    after = clean.files()
+    expect("left behind", sorted(after - before), [])
 
 
 def clean_compilers(work):
