@@ -2,6 +2,7 @@
 # make test         builds and passes everything; the last line is "N passed, N failed"
 # make verify       the same and more at full length, in hours; puts its figures into docs/verification.md
 # make test-examples    the program of examples/ in six languages, against each other
+# make service      the example service: three replicas on one bucket, and a page that shows them (make test-service: its tests)
 # make demo-s3      the demo on a MinIO server that it builds and starts itself
 # make lib          the library, shared and static, under build/lib
 # make command      the command opjournal, its manual pages and completions, under build/bin and build/share
@@ -29,6 +30,7 @@ include mk/install.mk
 include mk/packages.mk
 include mk/demo.mk
 include mk/examples.mk
+include mk/service.mk
 include mk/soak.mk
 include mk/simulation.mk
 include mk/mutants.mk

@@ -52,6 +52,7 @@ SUITES = [
         os.path.join(ROOT, "examples", "go-service"),
         {"PKG_CONFIG_PATH": PKG_CONFIG},
     ),
+    ("service-fleet", "make test-service", ROOT, {}),
     ("soak", "make test-soak SEED=1", ROOT, {}),
 ]
 

@@ -39,6 +39,7 @@ STEPS = [
     ("sanitize", "make sanitize FIGURES={figures}"),
     ("hostile", "make hostile CALLS=1000000 FIGURES={figures}"),
     ("packages", "make test-packages FULL=1"),
+    ("service", "make test-service FULL=1"),
     # Half an hour a target.
     *[
         (f"fuzz-{target}", f"make fuzz SECONDS=1800 TARGET={target} FIGURES={{figures}}")

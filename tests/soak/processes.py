@@ -1,26 +1,16 @@
-"""The processes of a soak: workers, the S3 server, the proxy before it. None outlives the driver, however that ends: each ends with its
+"""The processes of a soak: workers, and the proxy before the S3 server. None outlives the driver, however that ends: each ends with its
 standard input, and where the system can do that, the kernel kills it with its parent."""
 
-import ctypes
-import http.client
 import json
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 
-PR_SET_PDEATHSIG = 1
-# Loaded here: between fork and exec as little as possible should happen.
-PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
-
-
-def die_with_parent():
-    if PRCTL:
-        PRCTL(PR_SET_PDEATHSIG, signal.SIGKILL)
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "servers"))
+from minio import die_with_parent  # noqa: E402
 
 
 class Silent(Exception):
@@ -120,81 +110,6 @@ class Worker(Child):
     def thaw(self):
         self.resumes = 0
         self.signal(signal.SIGCONT)
-
-
-class Server:
-    """MinIO on a directory. Killed and started again it has the same port."""
-
-    BUCKET = "opjournal"
-    USER, PASSWORD = "opjournal", "opjournal-secret"
-
-    def __init__(self, program, directory):
-        self.program = program
-        self.directory = os.path.join(directory, "server")
-        self.log = os.path.join(directory, "server.log")
-        # A directory of the server's is a bucket.
-        os.makedirs(os.path.join(self.directory, self.BUCKET))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.process = None
-        self.start()
-        self.wait()
-
-    def start(self):
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(
-                [self.program, "server", "--quiet", "--address", f"127.0.0.1:{self.port}", self.directory],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={
-                    "PATH": os.environ["PATH"],
-                    "HOME": self.directory,
-                    "MINIO_ROOT_USER": self.USER,
-                    "MINIO_ROOT_PASSWORD": self.PASSWORD,
-                    "MINIO_BROWSER": "off",
-                    "MINIO_UPDATE": "off",
-                },
-                start_new_session=True,
-                preexec_fn=die_with_parent,
-            )
-
-    def wait(self, seconds=60):
-        """Until it can serve."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and self.process.poll() is None:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-            try:
-                connection.request("GET", "/minio/health/cluster")
-                if connection.getresponse().status == 200:
-                    return
-            except OSError:
-                pass
-            finally:
-                connection.close()
-            time.sleep(0.05)
-        with open(self.log, errors="replace") as log:
-            raise RuntimeError(f"MinIO does not start: {log.read()[-2000:]}")
-
-    def kill(self):
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-    def is_gone(self):
-        return False  # It may be started again.
-
-    def config(self, address, root):
-        return {
-            "store": f"s3://{self.BUCKET}/{root}",
-            "endpoint": f"http://{address}",
-            "force_path_style": True,
-            "region": "us-east-1",
-            "access_key_id": self.USER,
-            "secret_access_key": self.PASSWORD,
-        }
 
 
 class Proxy(Child):

@@ -21,7 +21,8 @@ import tempfile
 import time
 
 import check
-from processes import Proxy, Server, Silent, Worker
+from processes import Proxy, Silent, Worker
+from minio import Server, find_minio  # processes.py says where it is
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -435,15 +436,6 @@ def have_own_mounts():
     if subprocess.run([*command, "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0:
         os.environ["OPJOURNAL_SOAK_MOUNTS"] = "own"
         os.execvp(command[0], [*command, sys.executable, *sys.argv])
-
-
-def find_minio():
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    cache = os.environ.get("OPJOURNAL_CACHE") or os.path.join(home, "opjournal")
-    found = sorted(glob.glob(os.path.join(cache, "servers", "minio-*", "minio")))
-    if not found:
-        sys.exit("MinIO is not installed: run tests/servers/install.sh minio")
-    return found[-1]
 
 
 def interrupted(number, _):

@@ -27,10 +27,30 @@ function makeCard(index) {
   const element = make("replica");
   main.append(element);
   const find = (selector) => element.querySelector(selector);
-  return {
+  const card = {
     index, element, find, rows: { downloads: new Map(), flags: new Map() },
     figure: (name) => find(`[data-figure="${name}"]`),
   };
+  onName(find(".add-download"), (file) => countDownload(card, file));
+  onName(find(".add-flag"), (flag) => setFlag(card, flag, true));
+  return card;
+}
+
+// A form of one field: for what is not on the page yet.
+function onName(form, use) {
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    use(form.elements[0].value);
+    form.reset();
+  };
+}
+
+function countDownload(card, file) {
+  return write(card, "POST", `downloads/${encodeURIComponent(file)}`);
+}
+
+function setFlag(card, flag, value) {
+  return write(card, "PUT", `flags/${encodeURIComponent(flag)}`, JSON.stringify(value));
 }
 
 // The rows of a list, by name: kept between polls, so that the focus stays where it is.
@@ -76,7 +96,7 @@ function showDownloads(card, name, downloads) {
     }
     const button = row.querySelector("button");
     button.setAttribute("aria-label", `Count a download of ${file} at ${name}`);
-    button.onclick = () => write(card, "POST", `downloads/${encodeURIComponent(file)}`);
+    button.onclick = () => countDownload(card, file);
   });
 }
 
@@ -90,7 +110,7 @@ function showFlags(card, name, flags) {
     button.hidden = !isSwitch;
     button.setAttribute("aria-checked", String(flag.value === true));
     button.setAttribute("aria-label", `Flag ${flag.name} at ${name}`);
-    button.onclick = () => write(card, "PUT", `flags/${encodeURIComponent(flag.name)}`, JSON.stringify(!flag.value));
+    button.onclick = () => setFlag(card, flag.name, !flag.value);
   });
 }
 
