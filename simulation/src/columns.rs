@@ -137,7 +137,8 @@ impl Findings<'_> {
         knew.iter().any(|(replica, gone)| !ended.contains(replica) || flushed_at.get(replica).is_some_and(|began| began > gone))
     }
 
-    /// What was acknowledged and is gone, of a replica that lived to see it, without an error that names the segment.
+    /// What was acknowledged and is gone, of a replica that lived to see it, without an error that names the segment. (Or the line that says that
+    /// the replica never saw it: `loud::UNSEEN`.)
     pub fn gone_silently(&self) -> Vec<Violation> {
         let mut held: BTreeMap<&str, BTreeSet<BatchId>> = BTreeMap::new();
         let mut ended = BTreeSet::new();

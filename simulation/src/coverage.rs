@@ -213,6 +213,7 @@ pub const GROUPS: &[Group] = &[
         entries: &[
             "no young sample of store time",
             "rollup replaced between two reads",
+            "a body that did not come ended the tick",
             "segment vanished in a tick",
             "LIST again: strays need one after the rollup",
             "fold lost: a tick brought another rollup",

@@ -1,10 +1,14 @@
-//! What the engine said aloud: its log, from warnings on, kept in every run in which something may be lost if only it is said.
+//! What the engine said aloud: its log, from warnings on, kept in every run in which something may be lost if only it is said. And one line besides:
+//! [`UNSEEN`] tells that there was nothing to be said.
 
 use super::world::{Time, World};
 use std::sync::{Arc, Mutex};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
+
+/// A replica never saw in a LIST what it had written, so it cannot know that this was void.
+pub const UNSEEN: &str = "before a LIST showed it here";
 
 /// A record of the log that names a namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +37,8 @@ impl Ear {
 
 impl<S: Subscriber> Layer<S> for Ear {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
-        if *event.metadata().level() > Level::WARN {
+        let level = *event.metadata().level();
+        if level > Level::DEBUG {
             return;
         }
         #[derive(Default)]
@@ -59,6 +64,9 @@ impl<S: Subscriber> Layer<S> for Ear {
         }
         let mut fields = Fields::default();
         event.record(&mut fields);
+        if level > Level::WARN && !fields.message.contains(UNSEEN) {
+            return;
+        }
         let said = Said { at: self.world.now(), namespace: fields.namespace, message: fields.message };
         self.heard.lock().expect("nobody panics while it holds this").push(said);
     }

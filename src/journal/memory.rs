@@ -82,6 +82,8 @@ pub struct Joined {
     /// Own acknowledged segments that LIST shows with a stamp past their `expires`: every replica skips them. A store
     /// within the assumptions never does this.
     pub void_own: Vec<Place>,
+    /// Own acknowledged segments that others folded and deleted before any LIST showed them here.
+    pub unseen_own: Vec<SegmentKey>,
     /// Segments that were listed and are gone, although the rollup does not reach them: what had folded them is lost, or somebody
     /// deleted them.
     pub vanished: Vec<SegmentKey>,
@@ -436,47 +438,59 @@ impl Memory {
         if let Some(open) = &mut self.open {
             open.is_in_doubt |= !vanished.is_empty();
         }
-        let void_own = self.settle_own(listing);
+        let (void_own, unseen_own) = self.settle_own(listing);
         let settled = self.settle_open(listing, timing);
         self.follow();
         self.last_list_began = Some(listing.began);
         self.last_list_ended = listing.ended;
         self.forget_bodies(None);
         let newly_unreadable = self.unreadable().map(|segment| segment.key.clone()).filter(|key| !were_unreadable.contains(key)).collect();
-        Ok(Joined { settled, void_own, vanished, newly_unreadable, newly_behind })
+        Ok(Joined { settled, void_own, unseen_own, vanished, newly_unreadable, newly_behind })
     }
 
     /// Lets go of the own segments that this LIST and the rollup settle: those that are folded, those that are shown,
     /// and those that are not shown although the LIST began after their PUT ended (they were folded and deleted). From
     /// the first that is not settled on, all stay, for a LIST of several pages can show a second write and not the
-    /// first; only what is folded goes in any case.
-    fn settle_own(&mut self, listing: &Listing) -> Vec<Place> {
+    /// first; only what is folded goes in any case. Gives those that are void, and those that no LIST ever showed here.
+    fn settle_own(&mut self, listing: &Listing) -> (Vec<Place>, Vec<SegmentKey>) {
         let head = &self.rollup.head;
         let shown = |key: &SegmentKey| listing.segments.get(key).map(|shown| Place { stamp: shown.stamp, key: key.clone() });
+        // A copy that came late to a segment that was folded and deleted is void and means nothing.
+        let folded = head.proof.as_ref().and_then(|proof| proof.writers.get(&self.writer)).map(|last| last.key.clone());
+        let is_void =
+            |segment: &Segment, place: &Place| segment.is_void(place.stamp) && folded.as_ref().is_none_or(|last| *last < segment.key);
+        // What another chain folded before this one began, the proof does not tell: the peer may have folded it in time.
+        let is_of_this_chain =
+            |segment: &Segment| head.proof.as_ref().zip(segment.expires()).is_some_and(|(proof, expires)| proof.since <= expires);
         self.own.retain(|own| {
             let key = &own.segment.key;
-            !is_named(head, key) && shown(key).is_none_or(|place| counts(head, &place))
+            match shown(key) {
+                // A fold names it as well; but it counts nowhere, and that has to be said below.
+                Some(place) if is_void(&own.segment, &place) && is_of_this_chain(&own.segment) => true,
+                place => !is_named(head, key) && place.is_none_or(|place| counts(head, &place)),
+            }
         });
         if mutant::is_on(Mutant::OwnSegmentsSettleOneByOne) {
             self.own.retain(|own| shown(&own.segment.key).is_none() && listing.began < own.ended);
         }
-        // A copy that came late to a segment that was folded and deleted is void and means nothing.
-        let folded = head.proof.as_ref().and_then(|proof| proof.writers.get(&self.writer)).map(|last| &last.key);
-        let mut void = Vec::new();
+        let (mut void, mut unseen) = (Vec::new(), Vec::new());
         while let Some(own) = self.own.front() {
             match shown(&own.segment.key) {
-                Some(place) if own.segment.is_void(place.stamp) && folded.is_none_or(|last| *last < own.segment.key) => void.push(place),
+                Some(place) if is_void(&own.segment, &place) => void.push(place),
                 Some(_) => {}
                 None if mutant::is_on(Mutant::UnlistedMeansFolded) => {}
                 None if listing.began < own.ended => {
                     reached("own segment held back: the LIST began before its answer");
                     break;
                 }
-                None => reached("own segment gone: folded and deleted"),
+                None => {
+                    reached("own segment gone: folded and deleted");
+                    unseen.push(own.segment.key.clone());
+                }
             }
             self.own.pop_front();
         }
-        void
+        (void, unseen)
     }
 
     fn settle_open(&mut self, listing: &Listing, timing: &Timing) -> Option<(Open, Verdict)> {
@@ -566,4 +580,61 @@ fn counted_places(listing: &Listing, rollup: &Head) -> (Vec<Place>, bool) {
     let places: Vec<Place> = listing.places().into_iter().filter(|place| counts(rollup, place)).collect();
     let has_strays = places.first().is_some_and(|first| rollup.mark.covers(first));
     (places, has_strays)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Limits, Settings};
+    use crate::journal::key::KeyMaker;
+    use crate::journal::listing::ListedSegment;
+    use crate::journal::rollup::Proof;
+    use crate::journal::segment;
+    use std::time::Duration;
+
+    const WRITER: &str = "w";
+
+    /// What a writer is told of its acknowledged segment, which it sees first in a LIST beside a rollup that names it.
+    fn joined(stamp_after_expiry: Duration, since: Stamp) -> Joined {
+        let timing = Timing::new(&Settings::default());
+        let expires = Stamp::from_millis(1_800_000_016_000);
+        let body =
+            segment::encode([br#"{"op":"IntAdd","Key":"a","Delta":1}"#.to_vec()].iter().map(Vec::as_slice), WRITER, expires, Count::ZERO);
+        let own = Segment::read(KeyMaker::default().next(Stamp::from_millis(1_800_000_000_000), 1), &body, &Limits::default());
+        let place = Place { stamp: expires + stamp_after_expiry, key: own.key.clone() };
+        let listing = |began, shown: &[&Place]| Listing {
+            began: Reading(began),
+            ended: Reading(began),
+            date: place.stamp,
+            is_one_page: true,
+            rollup: None,
+            segments: shown.iter().map(|place| (place.key.clone(), ListedSegment { stamp: place.stamp, size: 1 })).collect(),
+        };
+        let mut memory = Memory::new(WRITER.to_owned(), Reading(0));
+        memory.join(&listing(0, &[]), None, None, true, Reading(0), &timing).expect("nothing is in the way");
+        assert!(memory.add_own(own.clone(), Reading(1)));
+
+        let mut proof = Proof { since, ..Proof::empty() };
+        proof.add(&place, &own, place.stamp + Duration::from_secs(60));
+        let head = Head { proof: Some(proof), mark: Mark::at(&place) };
+        let news = HeldRollup { etag: Some(ETag("1".to_owned())), head, state: State::empty(), read_at: Reading(2) };
+        let joined = memory.join(&listing(2, &[&place]), None, Some(&news), true, Reading(2), &timing).expect("all is there");
+        assert_eq!(memory.own_count(), 0, "it is settled");
+        joined
+    }
+
+    #[test]
+    fn an_acknowledged_segment_that_was_folded_is_settled_without_a_word() {
+        assert!(joined(Duration::ZERO, Stamp::ZERO).void_own.is_empty());
+    }
+
+    #[test]
+    fn one_that_was_folded_as_void_is_told() {
+        assert_eq!(joined(Duration::from_secs(1), Stamp::ZERO).void_own.len(), 1);
+    }
+
+    #[test]
+    fn a_late_copy_of_what_an_earlier_chain_may_have_folded_means_nothing() {
+        assert!(joined(Duration::from_secs(1), Stamp::from_millis(1_800_000_016_001)).void_own.is_empty());
+    }
 }

@@ -71,7 +71,12 @@ impl Segment {
 
     pub fn is_void(&self, stamp: Stamp) -> bool {
         let nothing_is = mutant::is_on(Mutant::NothingIsVoid) || mutant::is_on(Mutant::LatePutsCount);
-        !nothing_is && self.body().and_then(|body| body.expires).is_some_and(|expires| stamp > expires)
+        !nothing_is && self.expires().is_some_and(|expires| stamp > expires)
+    }
+
+    /// The latest stamp that is in time. Nothing where it cannot be read, or the peer wrote it.
+    pub fn expires(&self) -> Option<Stamp> {
+        self.body()?.expires
     }
 
     pub fn writer(&self) -> Option<&str> {

@@ -198,7 +198,10 @@ async fn fetch(core: &Arc<Core>, listing: &Listing, places: &[Place]) -> Result<
                 core.memory().keep_body(Segment::oversized(key.clone(), size_of(&key), limits.object_bytes));
             }
             // What came is kept; the rest would only wait for a store that does not answer.
-            Err(failure) => return Err(failure.into_error().with("object", core.object(&key))),
+            Err(failure) => {
+                reached("a body that did not come ended the tick");
+                return Err(failure.into_error().with("object", core.object(&key)));
+            }
         }
     }
     Ok(none_is_gone)
@@ -431,6 +434,9 @@ fn report(core: &Arc<Core>, joined: Joined) {
             stamp = %place.stamp,
             "an acknowledged segment was stamped after it expired, and no replica applies it: the store's clocks are outside what the journal assumes"
         );
+    }
+    for key in joined.unseen_own {
+        tracing::debug!(namespace = core.name, segment = %key, "an acknowledged segment was folded and deleted before a LIST showed it here");
     }
     for key in joined.vanished {
         reached("listed segment vanished unfolded");
