@@ -159,6 +159,25 @@ fn colour_is_for_terminals_or_where_it_is_asked_for() {
 }
 
 #[test]
+fn of_many_unreadable_segments_some_are_named() {
+    let store = written();
+    for number in 0..35 {
+        std::fs::write(store.path().join(format!(".metadata/orders/segment-broken-{number:02}.json")), "{").expect("written");
+    }
+    let told = run(&["ls", store.text(), "orders"]);
+    let named = |text: &str, what: &str| text.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(named(&told.out, "unreadable  segment-broken-"), 20, "{}", told.out);
+    assert!(told.out.contains("unreadable  15 more; --json names them all"), "{}", told.out);
+    assert_eq!(named(&told.err, "segment-broken-"), 10, "{}", told.err);
+    assert!(
+        told.err.contains("more segments cannot be read; the statistics name them all") && told.err.contains("more=25"),
+        "{}",
+        told.err
+    );
+    assert_eq!(named(&run(&["ls", store.text(), "orders", "--json"]).out.replace(',', "\n"), "segment-broken-"), 35);
+}
+
+#[test]
 fn completions_and_manual_pages_know_every_command() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         assert!(good(&["completions", shell]).contains("export"), "{shell}");

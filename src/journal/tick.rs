@@ -423,6 +423,9 @@ async fn write_forward(core: &Arc<Core>, listing: &Listing, found: Option<ETag>)
     Ok(News::Changed)
 }
 
+/// How many unreadable segments one tick names in the log. Where a fleet is updated, one that was left behind may meet thousands.
+const UNREADABLE_IN_THE_LOG: usize = 10;
+
 /// Tells the committer and the log what a join brought.
 fn report(core: &Arc<Core>, joined: Joined) {
     for place in joined.void_own {
@@ -447,13 +450,17 @@ fn report(core: &Arc<Core>, joined: Joined) {
             "a segment is gone, and the rollup does not hold it: somebody deleted it, or the rollup that held it"
         );
     }
-    for key in joined.newly_unreadable {
+    for key in joined.newly_unreadable.iter().take(UNREADABLE_IN_THE_LOG) {
         reached("unreadable segment");
         tracing::error!(
             namespace = core.name,
-            object = core.object(&key),
+            object = core.object(key),
             "a segment cannot be read; it is not applied, and nothing is folded past it"
         );
+    }
+    let more = joined.newly_unreadable.len().saturating_sub(UNREADABLE_IN_THE_LOG);
+    if more > 0 {
+        tracing::error!(namespace = core.name, more, "more segments cannot be read; the statistics name them all");
     }
     if joined.newly_behind {
         reached("rollup behind its segments");

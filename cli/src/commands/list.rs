@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 const NAMES: usize = 1000;
 /// What of a rollup is read for its proof and mark.
 const HEAD: u64 = 1 << 20;
+/// How many unreadable segments are shown to people.
+const MOST_UNREADABLE: usize = 20;
 
 pub async fn namespaces(store: &StoreArguments, output: &Output) -> Result<(), Failure> {
     let site = Site::open(store, output).await?;
@@ -116,8 +118,13 @@ pub async fn namespace(store: &StoreArguments, name: &str, output: &Output) -> R
             since(listed.now, listed.summary.oldest)
         ),
     })?;
-    for segment in figures["unreadable"].as_array().into_iter().flatten() {
+    let unreadable = figures["unreadable"].as_array().map_or(&[][..], Vec::as_slice);
+    for segment in unreadable.iter().take(MOST_UNREADABLE) {
         output.line(output.toned(Tone::Bad, &format!("unreadable  {}", text(segment))))?;
+    }
+    if unreadable.len() > MOST_UNREADABLE {
+        let more = count((unreadable.len() - MOST_UNREADABLE) as u64);
+        output.line(output.toned(Tone::Bad, &format!("unreadable  {more} more; --json names them all")))?;
     }
     output.line("")?;
     let rows = names.iter().map(|item| vec![text(&item["name"]), text(&item["shape"]), length(item)]);
