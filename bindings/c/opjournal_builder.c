@@ -393,6 +393,8 @@ void opjournal_query_state(opjournal_builder *builder) { item_bare(builder, "Sta
 
 void opjournal_query_digest(opjournal_builder *builder) { item_bare(builder, "Digest"); }
 
+void opjournal_query_age(opjournal_builder *builder) { item_bare(builder, "Age"); }
+
 void opjournal_query_outcome(opjournal_builder *builder, opjournal_value segment) {
     begin(builder, "Outcome");
     string_member(builder, "Segment", segment);

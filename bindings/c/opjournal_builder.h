@@ -153,6 +153,8 @@ void opjournal_query_int_map_len(opjournal_builder *builder, opjournal_value key
 void opjournal_query_names(opjournal_builder *builder);
 void opjournal_query_state(opjournal_builder *builder);
 void opjournal_query_digest(opjournal_builder *builder);
+/* How old the state is, without its hash. */
+void opjournal_query_age(opjournal_builder *builder);
 /* `segment` as an error or an answer of opjournal_apply named it. */
 void opjournal_query_outcome(opjournal_builder *builder, opjournal_value segment);
 

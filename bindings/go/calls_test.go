@@ -279,6 +279,9 @@ func TestBatchesAreAtomic(t *testing.T) {
 		if got := value[int64](t)(opjournal.NewInt(reader, "a").Get()); got != rounds {
 			t.Errorf("after Flush: got %d, want %d", got, rounds)
 		}
+		if age := value[time.Duration](t)(reader.Age()); age < 0 || age > value[opjournal.Digest](t)(reader.Digest()).Age {
+			t.Errorf("it is %v old, and younger later", age)
+		}
 		if value[opjournal.Digest](t)(reader.Digest()).SHA256 != value[opjournal.Digest](t)(writer.Digest()).SHA256 {
 			ok(t, writer.Flush(t.Context()))
 			if value[opjournal.Digest](t)(reader.Digest()).SHA256 != value[opjournal.Digest](t)(writer.Digest()).SHA256 {

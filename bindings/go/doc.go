@@ -44,7 +44,7 @@
 //
 // A replica sees its own writes at once, and those of others with its next sync, every 15 s by default. [Namespace.Flush] is
 // a barrier for those who need more: what was acknowledged anywhere before the call is visible after it. While the store is
-// away, reads go on from the last state; [Namespace.Digest] says how old it is.
+// away, reads go on from the last state; [Namespace.Age] says how old it is.
 //
 // # Waiting
 //

@@ -147,7 +147,7 @@ type Digest struct {
 	Age time.Duration
 }
 
-// Digest costs more the larger the state is.
+// Digest costs more the larger the state is; Age does not.
 func (n *Namespace) Digest() (Digest, error) {
 	s := native.NewScratch()
 	defer s.Release()
@@ -161,6 +161,20 @@ func (n *Namespace) Digest() (Digest, error) {
 		return Digest{}, err
 	}
 	return Digest{SHA256: answer.SHA256, Mark: answer.Mark, Age: time.Duration(answer.AgeMS) * time.Millisecond}, nil
+}
+
+// Age is how long ago the state was last known to be complete: what a readiness check asks. It costs the same on any state.
+func (n *Namespace) Age() (time.Duration, error) {
+	s := native.NewScratch()
+	defer s.Release()
+	s.Text = append(s.Text, `{"op":"Age"}`...)
+	var answer struct {
+		AgeMS int64 `json:"age_ms"`
+	}
+	if err := n.askJSON(s, &answer); err != nil {
+		return 0, err
+	}
+	return time.Duration(answer.AgeMS) * time.Millisecond, nil
 }
 
 // Shape is what a name holds, and with it what an op on it does.

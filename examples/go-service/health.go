@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -22,40 +20,14 @@ func getHealth(w http.ResponseWriter, _ *http.Request) {
 	_ = writeJSON(w, http.StatusOK, map[string]string{"status": "alive"})
 }
 
-// freshness is what the library tells about the namespace.
-type freshness struct {
-	// AgeMS is how long ago the state was last known to be complete. Nil: never yet.
-	AgeMS *int64 `json:"age_ms"`
-	// Tail is how many segments are above the rollup.
-	Tail int64 `json:"tail"`
-	// LastError is why the last sync failed, where it did.
-	LastError *struct {
-		Message string `json:"message"`
-	} `json:"last_error"`
-}
-
-// freshness comes from the figures, which cost nothing; the digest tells the age as well, and reads the whole state for it.
-func (d *data) freshness() (freshness, error) {
-	text, err := d.journal.Stats()
-	if err != nil {
-		return freshness{}, err
-	}
-	var stats struct {
-		Namespaces map[string]freshness `json:"namespaces"`
-	}
-	if err := json.Unmarshal(text, &stats); err != nil {
-		return freshness{}, err
-	}
-	return stats.Namespaces[d.namespace.Name()], nil
-}
-
 // readiness says whether requests should come here: the state is loaded, not too old, and the service is not stopping. A replica
 // that is not ready still answers: that is for the client, or the load balancer, to decide.
 type readiness struct {
 	Ready bool `json:"ready"`
 	// Reason is why it is not.
 	Reason string `json:"reason,omitempty"`
-	AgeMS  *int64 `json:"age_ms"`
+	// AgeMS is how long ago the state was last known to be complete. Nil: never yet.
+	AgeMS *int64 `json:"age_ms"`
 }
 
 func (s *service) readiness() readiness {
@@ -63,21 +35,18 @@ func (s *service) readiness() readiness {
 	if d == nil {
 		return readiness{Reason: "the state is not loaded yet"}
 	}
-	fresh, err := d.freshness()
-	answer := readiness{AgeMS: fresh.AgeMS}
-	limit := s.config.staleAfter
-	switch {
-	case err != nil:
-		answer.Reason = err.Error()
+	age, err := d.namespace.Age()
+	if err != nil {
+		return readiness{Reason: err.Error()}
+	}
+	milliseconds := age.Milliseconds()
+	answer := readiness{AgeMS: &milliseconds}
+	switch limit := s.config.staleAfter; {
 	case s.stopping.Load():
 		answer.Reason = "stopping"
-	case fresh.AgeMS == nil:
-		answer.Reason = "there was no good sync yet"
-	case time.Duration(*fresh.AgeMS)*time.Millisecond > limit:
+	case age > limit:
+		// Why, the log tells.
 		answer.Reason = fmt.Sprintf("the state is older than %s", limit)
-		if fresh.LastError != nil {
-			answer.Reason += ": " + fresh.LastError.Message
-		}
 	default:
 		answer.Ready = true
 	}

@@ -64,6 +64,7 @@ func (s *service) routePage() {
 type status struct {
 	Replica string `json:"replica"`
 	readiness
+	// Tail is how many segments are above the rollup.
 	Tail int64 `json:"tail"`
 	// Digest is equal where the states are.
 	Digest    string       `json:"digest"`
@@ -83,17 +84,32 @@ var statusQuery = fmt.Appendf(nil, `[
 	{"op":"MapEntries","Key":"flags","Limit":%[1]d},
 	{"op":"SetLen","Key":"events"}]`, shownEntries, requestsPrefix)
 
+// tail is one of the figures that the library has for people and monitors.
+func (d *data) tail() (int64, error) {
+	text, err := d.journal.Stats()
+	if err != nil {
+		return 0, err
+	}
+	var stats struct {
+		Namespaces map[string]struct {
+			Tail int64 `json:"tail"`
+		} `json:"namespaces"`
+	}
+	err = json.Unmarshal(text, &stats)
+	return stats.Namespaces[d.namespace.Name()].Tail, err
+}
+
 // entries is the answer to a query for a page of entries.
 type entries struct {
 	Items [][2]json.RawMessage `json:"items"`
 }
 
 func (s *service) getStatus(d *data, w http.ResponseWriter, _ *http.Request) error {
-	fresh, err := d.freshness()
+	tail, err := d.tail()
 	if err != nil {
 		return err
 	}
-	answer := status{Replica: s.config.name, readiness: s.readiness(), Tail: fresh.Tail, Downloads: []count{}, Flags: []flagValue{}}
+	answer := status{Replica: s.config.name, readiness: s.readiness(), Tail: tail, Downloads: []count{}, Flags: []flagValue{}}
 	text, err := d.namespace.Query(statusQuery)
 	if err != nil {
 		return err

@@ -129,6 +129,11 @@ fn answer_one(request: &Request<'_>, state: &State, context: &dyn QueryContext, 
         Kind::Names => page::write_names(request, state, out)?,
         Kind::State => state.write_canonical(out),
         Kind::Digest => write_digest(state, context, out),
+        Kind::Age => {
+            out.push(b'{');
+            write_age(context, out);
+            out.push(b'}');
+        }
         Kind::Metrics => write_string(out, &context.metrics()),
         Kind::Outcome => {
             let segment = request.string(request::SEGMENT)?;
@@ -168,13 +173,19 @@ fn not_found(out: &mut Vec<u8>) {
 }
 
 fn write_digest(state: &State, context: &dyn QueryContext, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"age_ms\":");
-    write_integer(out, context.age_ms());
-    out.extend_from_slice(b",\"mark\":");
-    context.write_mark(out);
+    out.push(b'{');
+    write_age(context, out);
     out.extend_from_slice(b",\"sha256\":\"");
     out.extend_from_slice(state.sha256().as_bytes());
     out.extend_from_slice(b"\"}");
+}
+
+/// As members of an object.
+fn write_age(context: &dyn QueryContext, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"age_ms\":");
+    write_integer(out, context.age_ms());
+    out.extend_from_slice(b",\"mark\":");
+    context.write_mark(out);
 }
 
 #[cfg(test)]
@@ -246,6 +257,7 @@ mod tests {
             (r#"{"op":"MapLen","Key":"m"}"#, "5"),
             (r#"{"op":"SetLen","Key":"l"}"#, "0"),
             (r#"{"op":"MapGet","Key":"m","MapKey":1.50}"#, r#"{"found":false}"#),
+            (r#"{"op":"Age"}"#, r#"{"age_ms":42,"mark":{"key":"","lm":"0001-01-01T00:00:00Z"}}"#),
             (r#"{"op":"Outcome","Segment":"segment-\u00e9.json"}"#, "\"applied\""),
             ("[]", "[]"),
             (r#" [ {"op":"IntGet","Key":"i"} , {"op":"ListLen","Key":"l"} ] "#, "[7,3]"),

@@ -44,12 +44,13 @@ pub(super) enum Kind {
     Names,
     State,
     Digest,
+    Age,
     Metrics,
     Outcome,
 }
 
 impl Kind {
-    const ALL: [(Kind, &'static str); 20] = [
+    const ALL: [(Kind, &'static str); 21] = [
         (Kind::MapGet, "MapGet"),
         (Kind::ScalarGet, "ScalarGet"),
         (Kind::IntGet, "IntGet"),
@@ -68,6 +69,7 @@ impl Kind {
         (Kind::Names, "Names"),
         (Kind::State, "State"),
         (Kind::Digest, "Digest"),
+        (Kind::Age, "Age"),
         (Kind::Metrics, "Metrics"),
         (Kind::Outcome, "Outcome"),
     ];
@@ -101,7 +103,7 @@ impl Kind {
             }
             Kind::ListEntries => (&[KEY], &[LIMIT, AFTER]),
             Kind::Names => (&[], &[LIMIT, AFTER, PREFIX]),
-            Kind::State | Kind::Digest | Kind::Metrics => (&[], &[]),
+            Kind::State | Kind::Digest | Kind::Age | Kind::Metrics => (&[], &[]),
             Kind::Outcome => (&[SEGMENT], &[]),
         }
     }

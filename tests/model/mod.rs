@@ -400,6 +400,7 @@ pub fn compare(state: &State, model: &Model, keys: &[String], limit: usize) {
     assert_eq!(text(state), expected);
     assert_eq!(ask(state, r#"{"op":"State"}"#), expected);
     let hash: String = Sha256::digest(expected.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(ask(state, r#"{"op":"Age"}"#), r#"{"age_ms":7,"mark":{"key":"k"}}"#);
     assert_eq!(ask(state, r#"{"op":"Digest"}"#), format!(r#"{{"age_ms":7,"mark":{{"key":"k"}},"sha256":"{hash}"}}"#));
     for (name, held) in &model.0 {
         compare_name(state, Some(held), name, keys, limit);

@@ -126,9 +126,7 @@ def outlives_the_store(options):
         outcomes = collections.Counter({a.ask("POST", "/downloads/x").outcome: 1})
         fleet.server.kill()
         until("unready", lambda: a.readiness()[0] == 503 and b.readiness()[0] == 503)
-        reason = a.readiness()[1]["reason"]
-        if not reason.startswith("the state is older than 1s: "):
-            raise Failed(f"the reason is {reason!r}")
+        expect("reason", a.readiness()[1]["reason"], "the state is older than 1s")
         expect("alive", a.ask("GET", "/healthz").status, 200)
         expect("read", a.get("/downloads/x")["count"], 1)
         unsettled = []

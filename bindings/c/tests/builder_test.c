@@ -92,6 +92,7 @@ static void every_query(void) {
     CHECK_OBJECT(opjournal_query_names(&builder), "{\"op\":\"Names\"}");
     CHECK_OBJECT(opjournal_query_state(&builder), "{\"op\":\"State\"}");
     CHECK_OBJECT(opjournal_query_digest(&builder), "{\"op\":\"Digest\"}");
+    CHECK_OBJECT(opjournal_query_age(&builder), "{\"op\":\"Age\"}");
     CHECK_OBJECT(opjournal_query_outcome(&builder, opjournal_text("segment-1.json")),
                  "{\"op\":\"Outcome\",\"Segment\":\"segment-1.json\"}");
     page.limit = 0;
