@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from project import ROOT, library_path, unpacked, version
+
 RECORDS = os.path.join(ROOT, "include", "abi")
 # Grows with each addition.
 ABI_VERSION = "OPJOURNAL_ABI_VERSION"
@@ -38,19 +39,12 @@ def libabigail():
     for place in os.environ.get("PATH", "").split(os.pathsep):
         if os.access(os.path.join(place, "abidw"), os.X_OK):
             return dict(os.environ)
-    root = subprocess.run([os.path.join(ROOT, "scripts", "debian.sh"), "abigail-tools"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-    libraries = os.path.join(root, "usr", "lib")
-    folders = [libraries, *(entry.path for entry in os.scandir(libraries) if entry.is_dir())]
+    root = unpacked("abigail-tools")
     return {
         **os.environ,
         "PATH": os.pathsep.join([os.path.join(root, "usr", "bin"), os.environ.get("PATH", "")]),
-        "LD_LIBRARY_PATH": os.pathsep.join([*folders, *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]),
+        "LD_LIBRARY_PATH": library_path(root),
     }
-
-
-def version():
-    with open(os.path.join(ROOT, "Cargo.toml"), encoding="utf-8") as file:
-        return re.search(r'^version = "(.*)"', file.read(), re.MULTILINE).group(1)
 
 
 def as_numbers(text):

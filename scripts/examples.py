@@ -20,10 +20,10 @@ import subprocess
 import sys
 import tempfile
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from project import CACHE, ROOT, unpacked
+
 EXAMPLES = os.path.join(ROOT, "examples")
 HEADER = os.path.join(ROOT, "include", "opjournal.h")
-CACHE = os.environ.get("OPJOURNAL_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "opjournal")
 # No run takes more than a second; one that hangs is told instead of waited for.
 SECONDS = 60
 
@@ -108,23 +108,26 @@ def java(build):
     need("java", "javac")
     jars = []
     for package, jar in [("libjna-java", "jna.jar"), ("libgoogle-gson-java", "gson.jar")]:
-        root = install([os.path.join(ROOT, "scripts", "debian.sh"), package], package).strip()
+        try:
+            root = unpacked(package)
+        except subprocess.CalledProcessError:
+            raise LeftOut(f"{package} is not to be had") from None
         # Nothing is unpacked of what the machine has already.
         places = [os.path.join(place, "usr/share/java", jar) for place in (root, "/")]
         jars += [place for place in places if os.path.exists(place)][:1]
         if package == "libjna-java":
-            unpacked = os.path.join(root, f"usr/lib/{platform.machine()}-linux-gnu/jni/libjnidispatch.system.so")
+            native = os.path.join(root, f"usr/lib/{platform.machine()}-linux-gnu/jni/libjnidispatch.system.so")
     if len(jars) != 2:
         raise LeftOut("libjna-java and libgoogle-gson-java hold other files than they used to")
     classes = os.path.join(build, "examples", "java")
     shutil.rmtree(classes, ignore_errors=True)
     sources = [os.path.join(place, name) for place, _, names in os.walk(os.path.join(EXAMPLES, "java")) for name in names if name.endswith(".java")]
     subprocess.run(["javac", "-encoding", "UTF-8", "-Xlint:all", "-Werror", "-cp", ":".join(jars), "-d", classes, *sources], check=True)
-    if os.path.exists(unpacked):
+    if os.path.exists(native):
         # Debian's JNA looks for its native half where the package would put it, and then among the classes.
         place = os.path.join(classes, "com/sun/jna", f"linux-{platform.machine().replace('_', '-')}")
         os.makedirs(place)
-        shutil.copy(unpacked, os.path.join(place, "libjnidispatch.so"))
+        shutil.copy(native, os.path.join(place, "libjnidispatch.so"))
     return ["java", "-cp", ":".join([*jars, classes]), "Tour"]
 
 

@@ -13,7 +13,8 @@ import subprocess
 import sys
 import zipfile
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from project import ROOT, version
+
 MODULES = ["bindings/go", "bindings/go/opjournalprom"]
 
 
@@ -24,10 +25,6 @@ def git(*arguments):
 def read(*path):
     with open(os.path.join(ROOT, *path), "rb") as file:
         return file.read()
-
-
-def version():
-    return "v" + re.search(r'^version = "(.*)"', read("Cargo.toml").decode(), re.MULTILINE).group(1)
 
 
 def files(room):
@@ -60,7 +57,7 @@ def main():
     if len(sys.argv) != 2:
         print(__doc__.strip(), file=sys.stderr)
         return 2
-    release = version()
+    release = f"v{version()}"
     committed = datetime.datetime.fromtimestamp(int(git("log", "-1", "--format=%ct")), datetime.timezone.utc)
     for room in MODULES:
         write(room, release, committed.strftime("%Y-%m-%dT%H:%M:%SZ"), sys.argv[1])

@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from project import ROOT, version
+
 BUILD = os.path.join(ROOT, "build")
 PACKAGES = os.path.join(BUILD, "packages")
 # No command here takes longer than this, with nothing in the caches.
@@ -94,11 +95,6 @@ def expect(what, got, wanted):
 
 def needs_shared(program):
     return "libopjournal.so.0" in run("readelf", "-d", program)
-
-
-def version():
-    with open(os.path.join(ROOT, "Cargo.toml"), encoding="utf-8") as file:
-        return re.search(r'^version = "(.*)"', file.read(), re.MULTILINE).group(1)
 
 
 def digest(*files):

@@ -1,14 +1,17 @@
 """The page of examples/go-service in headless Chromium. Both are installed where they are missing: Debian's Chromium into the cache, what drives it
 by npm."""
 
-import glob
 import json
 import os
 import shutil
 import signal
 import subprocess
+import sys
 
 from fleet import PATIENCE, ROOT, Failed, Fleet, die_with_parent, expect
+
+sys.path.insert(0, os.path.join(ROOT, "scripts"))
+from project import library_path, unpacked  # noqa: E402
 
 ROOM = os.path.join(ROOT, "tests", "service", "browser")
 
@@ -31,13 +34,15 @@ def find_chromium():
         return own, {}
     if not shutil.which("apt-get"):
         raise LeftOut("there is no Chromium")
-    root = install("Chromium", os.path.join(ROOT, "scripts", "debian.sh"), "chromium")
+    try:
+        root = unpacked("chromium")
+    except subprocess.CalledProcessError:
+        raise LeftOut("Chromium is not to be had") from None
     # The program itself, for the script around it wants its libraries in their places.
     program = os.path.join(root, "usr/lib/chromium/chromium")
     if not os.path.exists(program):
         raise LeftOut("Debian's chromium holds other files than it used to")
-    libraries = [path for path in glob.glob(os.path.join(root, "usr/lib/*-linux-gnu")) + glob.glob(os.path.join(root, "usr/lib/*-linux-gnu/*")) if os.path.isdir(path)]
-    settings = {"LD_LIBRARY_PATH": ":".join(libraries)}
+    settings = {"LD_LIBRARY_PATH": library_path(root)}
     if os.path.exists(os.path.join(root, "etc/fonts/fonts.conf")):
         # The machine has no fonts of its own.
         settings["FONTCONFIG_SYSROOT"] = root

@@ -17,11 +17,17 @@ import { chromium } from "playwright-core";
 
 const PATIENCE = 60_000;
 
-const browser = await chromium.launch({
+const options = {
   executablePath: process.argv[2],
   // Nothing but the page is visited, and it is ours: the sandbox, which needs rights that a container may not have, guards nothing here.
   chromiumSandbox: false,
   args: ["--disable-gpu", "--disable-quic"],
+};
+const browser = await chromium.launch(options).catch((error) => {
+  // Of all that it says, what Chromium said itself.
+  const said = error.message.split("\n").filter((line, number) => number === 0 || line.includes("[err]"));
+  console.log(JSON.stringify({ error: said.join("\n") }));
+  process.exit(1);
 });
 const page = await browser.newPage({ viewport: { width: 1280, height: 830 }, deviceScaleFactor: 1.5, locale: "en", timezoneId: "UTC" });
 page.setDefaultTimeout(PATIENCE);
