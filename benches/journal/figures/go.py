@@ -1,7 +1,5 @@
 """The same through the Go package."""
 
-import json
-
 from harness.bench import CALLERS, MICROSECOND, MILLISECOND, SECOND, median, phase
 
 MANY_CALLERS = 4096
@@ -26,27 +24,32 @@ def gets(bench):
 
 def writes(bench):
     with bench.go_replica(bench.s3) as replica:
-        replica.do("open", "go")
+        replica.do("open", "folds")
         for callers in (CALLERS, MANY_CALLERS):
             phase(f"{callers:,} callers in Go, S3")
             # The first ones prove the store, and tell how large a body with an op of each caller is.
-            replica.do("callers", "go", bench.entries, callers, 100)
+            replica.do("callers", "folds", bench.entries, callers, 100)
             before = replica.requests()["bytes_written"]
-            first = replica.do("callers", "go", bench.entries, callers, 500)
+            first = replica.do("callers", "folds", bench.entries, callers, 500)
             size = round((replica.requests()["bytes_written"] - before) / first["ops"] * callers)
-            rates, work, puts = [], [], []
-            with bench.requests("puts", json.dumps(bench.s3), f"bare-{callers}", size) as bare:
-                bare.ask(5)
+            rates, work, library, puts, put_work = [], [], [], [], []
+            with bench.puts(f"bare-{callers}", size) as bare:
+                bare.put(5)
                 for _ in range(bench.rounds(3)):
-                    done = replica.do("callers", "go", bench.entries, callers, int(2500 * min(1, bench.effort)))
+                    done = replica.do("callers", "folds", bench.entries, callers, int(2500 * min(1, bench.effort)))
                     rates.append(done["ops"] / done["wall"] * SECOND)
                     work.append(done["cpu"] / done["ops"])
-                    puts += [int(one) for one in bare.ask(20).split()]
+                    library.append(done["library"] / done["ops"])
+                    walls, cpu = bare.put(20)
+                    puts += walls
+                    put_work.append(cpu / callers)
             put = median(puts)
             name = f"Go, {callers:,} callers"
             bench.table.at_least(f"{name}: ops a second", median(rates), "", 0.5 * callers / put * SECOND)
             bench.table.told(f"a bare PUT of {size / 1000:,.0f} KB, an op of each of them", put / MILLISECOND, " ms")
             bench.table.at_most(f"{name}: CPU of an op", median(work) / MICROSECOND, " us", 4)
+            bench.table.told(f"{name}: of it in the library's threads", median(library) / MICROSECOND, " us")
+            bench.table.told(f"{name}: of it in a bare PUT", median(put_work) / MICROSECOND, " us")
 
 
 def waiting(bench):

@@ -1,7 +1,5 @@
 """Writes on S3: alone, and of many callers."""
 
-import json
-
 from harness.bench import CALLERS, MICROSECOND, MILLISECOND, SECOND, median, phase
 
 
@@ -22,17 +20,16 @@ def alone(bench, writer):
     size = (writer.requests()["bytes_written"] - before) // 20
     # Each in turn, so that all meet the same moods of the machine.
     took = {"write": [], "put": [], "alone": []}
-    bare = ("puts", json.dumps(bench.s3))
-    with bench.requests(*bare, "bare", size) as put, bench.requests("alone", *bare, "alone", size) as single:
+    with bench.puts("bare", size) as put, bench.puts("alone", size, "alone") as single:
         programs = {"put": put, "alone": single}
         for program in programs.values():
-            program.ask("20")
+            program.put(20)
         for turn in range(bench.rounds(300)):
             for kind in list(took)[turn % 3 :] + list(took)[: turn % 3]:
                 if kind == "write":
                     took[kind] += writer.do("apply", "base", bench.entries, 1, 1)["walls"]
                 else:
-                    took[kind] += [int(one) for one in programs[kind].ask("1").split()]
+                    took[kind] += programs[kind].put(1)[0]
     write, put, single = (median(took[kind]) for kind in took)
     bench.table.at_most("a write alone, to a bare PUT", write / put, " x", 1.05)
     bench.table.told("the same, to one by a single thread", write / single, " x")

@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import sys
 
-from harness.children import Child, Replica, Worker
+from harness.children import Child, Puts, Replica, Worker
 from harness.table import Table
 
 NAME = "objects"
@@ -68,6 +68,10 @@ class Bench:
     def requests(self, *arguments):
         """Bare requests, with the client that a journal uses."""
         return Child(self.program("store"), *arguments)
+
+    def puts(self, prefix, size, *how):
+        """Bare PUTs of bodies of this size, by the same client."""
+        return Puts(self.program("store"), *how, "puts", json.dumps(self.s3), prefix, size)
 
     def put(self, *arguments):
         """Puts rollups into the store; what it prints."""

@@ -55,6 +55,15 @@ class Worker(Child):
         self.answer()
 
 
+class Puts(Child):
+    """Bare PUTs, one after the other."""
+
+    def put(self, count):
+        """What each took, and the CPU time of one, in nanoseconds."""
+        walls = [int(one) for one in self.ask(count).split()]
+        return walls, int(self.answer()) / count
+
+
 class Replica(Worker):
     """benches/journal/replica.c, and benches/go, which understands some of the same commands."""
 
