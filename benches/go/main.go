@@ -10,6 +10,7 @@
 //	map ENTRIES COUNT STRIDE             the same of a Go map of JSON values behind a mutex
 //	callers NAMESPACE ENTRIES N MS       N goroutines, each with one op at a time, for MS milliseconds: {"ops","wall","cpu"}, and
 //	                                     "library": the part of the CPU time in the library's own threads
+//	parks N PUT MS                       the same of goroutines that only call into C and wait, until all are woken every PUT microseconds
 //	waiting NAMESPACE ENTRIES N          N goroutines with one op each, which the config's commit_interval_ms holds back: what they take
 //	                                     while all wait: {"threads","resident"}
 //
@@ -104,6 +105,12 @@ func (b *bench) do(words []string) (any, error) {
 			return nil, err
 		}
 		return b.measurePeer(entries, numbers[0], numbers[1])
+	case words[0] == "parks" && len(numbers) == 2:
+		count, err := strconv.Atoi(words[1])
+		if err != nil {
+			return nil, err
+		}
+		return parks(count, time.Duration(numbers[0])*time.Microsecond, time.Duration(numbers[1])*time.Millisecond)
 	case namespace == nil:
 		return nil, errors.New("a namespace that was not opened, or an unknown command")
 	case words[0] == "get" && len(numbers) == 3:

@@ -7,6 +7,7 @@
 """
 
 import argparse
+import itertools
 import json
 import random
 import signal
@@ -34,12 +35,12 @@ def ports():
         return [free_port() for _ in wanted]
 
 
-def use(fleet, dice, requests):
-    for number in range(requests):
-        file = dice.choices(FILES, [5, 2, 4])[0]
-        dice.choice(fleet.replicas).ask("POST", f"/downloads/{quoted(file)}")
-        if number % 10 == 0:
-            fleet.replicas[0].ask("POST", f"/events/release-{number}")
+def use(fleet, dice, number):
+    """One download, and now and then an event."""
+    file = dice.choices(FILES, [5, 2, 4])[0]
+    dice.choice(fleet.replicas).ask("POST", f"/downloads/{quoted(file)}")
+    if number % 10 == 0:
+        fleet.replicas[0].ask("POST", f"/events/release-{number}")
 
 
 def set_flags(fleet):
@@ -58,20 +59,22 @@ def show(is_quiet):
         print("The page is the same at each. Ctrl-C ends all of it.", flush=True)
         if not is_quiet:
             set_flags(fleet)
-        dice = random.Random()
+        dice, requests = random.Random(), itertools.count()
         while not over.wait(1.5):
             for replica in fleet.replicas:
                 if replica.is_gone():
                     raise Failed(f"{replica.name} ended: {replica.last_words()}")
             if not is_quiet:
-                use(fleet, dice, 1)
+                use(fleet, dice, next(requests))
         fleet.stop()
 
 
 def take_picture(file):
     with Fleet(names=["replica-1", "replica-2", "replica-3"], arguments=["-sync-interval", "200ms"], ports=ports()) as fleet, Browser() as page:
         set_flags(fleet)
-        use(fleet, random.Random(1), 50)
+        dice = random.Random(1)
+        for number in range(50):
+            use(fleet, dice, number)
         page.do(open=f"http://127.0.0.1:{fleet.replicas[0].port}/")
         page.wait_for_verdict("All 3 replicas agree")
         page.do(picture=file)

@@ -49,6 +49,8 @@ def writes(bench):
             bench.table.told(f"a bare PUT of {size / 1000:,.0f} KB, an op of each of them", put / MILLISECOND, " ms")
             bench.table.at_most(f"{name}: CPU of an op", median(work) / MICROSECOND, " us", 4)
             bench.table.told(f"{name}: of it in the library's threads", median(library) / MICROSECOND, " us")
+            parked = replica.do("parks", callers, round(put / MICROSECOND), int(2500 * min(1, bench.effort)))
+            bench.table.told(f"{name}: of it to call into C, to park and be woken", parked["cpu"] / parked["ops"] / MICROSECOND, " us")
             bench.table.told(f"{name}: of it in a bare PUT", median(put_work) / MICROSECOND, " us")
 
 
