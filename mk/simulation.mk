@@ -5,7 +5,7 @@
 #   make sim SEEDS=5000..6000     these
 #   make sim SIM="--for 120 --afresh"
 #
-# Replay a seed: target/simulation/opjournal-simulation replay --seed 17 --trace
+# Replay a seed: target/campaign/opjournal-simulation replay --seed 17 --trace
 
 SEEDS ?=
 SIM ?=
@@ -13,5 +13,5 @@ SIM ?=
 .PHONY: sim
 
 sim:
-	$(CARGO) build --locked -p opjournal-simulation --bin opjournal-simulation --profile simulation
-	nice $(or $(CARGO_TARGET_DIR),target)/simulation/opjournal-simulation run $(if $(SEEDS),--seeds $(SEEDS)) $(SIM)
+	$(CARGO) build --locked -p opjournal-simulation --bin opjournal-simulation --profile campaign
+	nice $(or $(CARGO_TARGET_DIR),target)/campaign/opjournal-simulation run $(if $(SEEDS),--seeds $(SEEDS)) $(SIM)
