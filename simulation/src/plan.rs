@@ -289,10 +289,12 @@ impl Plan {
 
     /// How many segments may stay unfolded once everything is old enough.
     pub fn tail(&self) -> usize {
+        // A peer puts an empty segment where a full tail stands still, so that what is there gets older: each of them, and at any time.
+        let pushed = self.peers.map_or(0, |peers| peers.count);
         if self.settings.compaction.max_age.is_some() {
-            return 0;
+            return pushed;
         }
-        self.greatest(|settings| settings.compaction.segment_threshold).unwrap_or(0)
+        pushed + self.greatest(|settings| settings.compaction.segment_threshold).unwrap_or(0)
     }
 
     /// How old segments are when any replica of this fleet has folded as many of them as it ever will.
