@@ -289,11 +289,11 @@ impl Plan {
 
     /// How many segments may stay unfolded once everything is old enough.
     pub fn tail(&self) -> usize {
+        if self.settings.compaction.max_age.is_some() {
+            return 0;
+        }
         // A peer puts an empty segment where a full tail stands still, so that what is there gets older: each of them, and at any time.
         let pushed = self.peers.map_or(0, |peers| peers.count);
-        if self.settings.compaction.max_age.is_some() {
-            return pushed;
-        }
         pushed + self.greatest(|settings| settings.compaction.segment_threshold).unwrap_or(0)
     }
 
