@@ -16,11 +16,10 @@ import sys
 import time
 
 FUZZ = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(FUZZ)
+sys.path.insert(0, os.path.join(os.path.dirname(FUZZ), "scripts"))
+from project import CACHE, ROOT  # noqa: E402
+
 FINDINGS = os.path.join(ROOT, "build", "fuzz")
-CACHE = os.environ.get("OPJOURNAL_CACHE") or os.path.join(
-    os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "opjournal"
-)
 # Compiled for fuzzing; apart from the library's own builds, and outside the clone.
 BUILD = os.environ.get("OPJOURNAL_FUZZ_TARGET_DIR") or os.path.join(CACHE, "fuzz-target")
 

@@ -273,7 +273,6 @@ func status(label string) (float64, error) {
 	return 0, fmt.Errorf("/proc does not tell %s", label)
 }
 
-// cpu is the CPU time of this process.
 // libraryCPU is the CPU time of the threads that the library started. One that ends takes its time with it.
 func libraryCPU() (time.Duration, error) {
 	names, err := filepath.Glob("/proc/self/task/*/comm")
@@ -301,6 +300,7 @@ func libraryCPU() (time.Duration, error) {
 	return total, nil
 }
 
+// cpu is the CPU time of this process.
 func cpu() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

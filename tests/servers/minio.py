@@ -11,6 +11,9 @@ import subprocess
 import sys
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "scripts"))
+from project import CACHE  # noqa: E402
+
 PR_SET_PDEATHSIG = 1
 # Loaded here: between fork and exec as little as possible should happen.
 PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
@@ -35,9 +38,7 @@ def free_port():
 
 
 def find_minio():
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    cache = os.environ.get("OPJOURNAL_CACHE") or os.path.join(home, "opjournal")
-    found = sorted(glob.glob(os.path.join(cache, "servers", "minio-*", "minio")))
+    found = sorted(glob.glob(os.path.join(CACHE, "servers", "minio-*", "minio")))
     if not found:
         sys.exit("MinIO is not installed: run tests/servers/install.sh minio")
     return found[-1]

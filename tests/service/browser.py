@@ -6,12 +6,9 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 
 from fleet import PATIENCE, ROOT, Failed, Fleet, die_with_parent, expect
-
-sys.path.insert(0, os.path.join(ROOT, "scripts"))
-from project import library_path, unpacked  # noqa: E402
+from project import library_path, unpacked  # fleet.py, by way of the server, says where it is
 
 ROOM = os.path.join(ROOT, "tests", "service", "browser")
 
