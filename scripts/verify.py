@@ -109,17 +109,46 @@ def run(name, command):
     }
 
 
-def flat(value, before=""):
-    """The figures of a step as pairs of a name and a text."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from flat(inner, f"{before}{name.replace('_', ' ')}: " if isinstance(inner, dict) else f"{before}{name.replace('_', ' ')}")
-    elif isinstance(value, list):
-        yield before, ", ".join(str(item) for item in value) or "none"
-    elif isinstance(value, bool) or not isinstance(value, int):
-        yield before, str(value)
-    else:
-        yield before, f"{value:,}"
+def shown(value):
+    """One value as the cell of a table."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list):
+        return ", ".join(map(shown, value)) or "none"
+    return "" if value is None else str(value)
+
+
+def table(names, cells):
+    """A table of Markdown, with a line before and after it."""
+    return ["", f"| {' | '.join(names)} |", "|" + "---|" * len(names), *(f"| {' | '.join(map(shown, row))} |" for row in cells), ""]
+
+
+def rows(value):
+    """The rows of what is best shown as one table: a list of objects, or an object of plain objects. Nothing for all else."""
+    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+        return value
+    if isinstance(value, dict) and len(value) > 1 and all(isinstance(row, dict) and not any(isinstance(cell, (dict, list)) for cell in row.values()) for row in value.values()):
+        return [{"": name, **row} for name, row in value.items()]
+    return None
+
+
+def figures(value, title=""):
+    """The figures of a step as lines of Markdown. What stands deeper than a table can show is in the record only."""
+    if isinstance(value, dict) and len(value) == 1 and isinstance(inner := next(iter(value.values())), dict):
+        return figures(inner, title)
+    if listed := rows(value):
+        names = list(dict.fromkeys(name for row in listed for name, cell in row.items() if not isinstance(cell, dict)))
+        return ([f"{title}:"] if title else []) + table(names, [[row.get(name) for name in names] for row in listed])
+    deep = {name: cell for name, cell in value.items() if isinstance(cell, dict) or rows(cell)}
+    plain = [(name.replace("_", " "), cell) for name, cell in value.items() if name not in deep]
+    lines = [f"{title}:"] if title and plain else []
+    if plain:
+        lines += table(["figure", "value"], plain)
+    for name, inner in deep.items():
+        lines += figures(inner, f"{title} {name}".strip().replace("_", " "))
+    return lines
 
 
 def recorded():
@@ -141,23 +170,23 @@ def write(passed):
     with open(RECORD, "w", encoding="utf-8") as file:
         json.dump(passed, file, indent=2)
         file.write("\n")
-    lines = []
+    summary = [(name, f"`{done['command']}`", done["commit"], done["date"], done["seconds"]) for name, _ in STEPS if (done := passed.get(name))]
+    lines = table(["step", "command", "commit", "date", "seconds"], summary)
+    groups = {}
     for name, _ in STEPS:
-        lines.append(f"\n### {name}\n")
-        result = passed.get(name)
-        if not result:
-            lines.append("Not passed at full length yet.\n")
-            continue
-        lines.append(f"`{result['command']}`, commit {result['commit']}, {result['date']}, {result['seconds']:,} s\n")
-        rows = [f"| {key} | {value} |" for key, value in flat(result["figures"])]
-        if rows:
-            lines += ["| figure | value |", "|---|---|", *rows]
+        groups.setdefault(name.partition("-")[0], []).append(name)
+    for group, members in groups.items():
+        lines += [f"**{name}** has not passed at full length yet.\n" for name in members if name not in passed]
+        told = [passed[name]["figures"] for name in members if name in passed and passed[name]["figures"]]
+        if told:
+            # Of a step for each target, a line for each target.
+            lines += [f"### {group}", "", *figures(told[0] if group in passed else [{"target": target, **one} for each in told for target, one in each.items()])]
     with open(PAGE, encoding="utf-8") as file:
         text = file.read()
     head, rest = text.split(BEGIN, 1)
     tail = rest.split(END, 1)[1]
     with open(PAGE, "w", encoding="utf-8") as file:
-        file.write(head + BEGIN + "\n" + "\n".join(lines) + "\n" + END + tail)
+        file.write(head + BEGIN + "\n" + re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + END + tail)
 
 
 def main():
