@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 
+from checks import LeftOut, install
 from project import CACHE, ROOT, unpacked
 
 EXAMPLES = os.path.join(ROOT, "examples")
@@ -28,23 +29,10 @@ HEADER = os.path.join(ROOT, "include", "opjournal.h")
 SECONDS = 60
 
 
-class LeftOut(Exception):
-    """Why a language cannot be tried on this machine."""
-
-
 def need(*tools):
     for tool in tools:
         if not shutil.which(tool):
             raise LeftOut(f"there is no {tool}")
-
-
-def install(command, what):
-    """Runs a command that gets something from a registry."""
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        sys.stderr.write(done.stderr)
-        raise LeftOut(f"{what} is not to be had")
-    return done.stdout
 
 
 def digest_of(path):
@@ -88,8 +76,8 @@ def python(_):
     interpreter = os.path.join(directory, "bin", "python")
     with once(directory) as it:
         if it.missing:
-            install([sys.executable, "-m", "venv", directory], "python3 -m venv")
-            install([interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements], "cffi")
+            install("python3 -m venv", sys.executable, "-m", "venv", directory)
+            install("cffi", interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements)
     return [interpreter, os.path.join(EXAMPLES, "python", "tour.py")]
 
 
@@ -100,7 +88,7 @@ def node(_):
     # Node looks for packages beside the program, so they are no part of the cache. npm writes this file last.
     written = os.path.join(room, "node_modules", ".package-lock.json")
     if not os.path.exists(written) or os.path.getmtime(written) < os.path.getmtime(lock):
-        install(["npm", "ci", "--prefix", room, "--no-audit", "--no-fund", "--loglevel=error"], "koffi")
+        install("koffi", "npm", "ci", "--prefix", room, "--no-audit", "--no-fund", "--loglevel=error")
     return ["node", os.path.join(room, "tour.js")]
 
 

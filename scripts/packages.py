@@ -9,6 +9,7 @@ Needs build/lib, build/bin and build/share (make lib command). What this machine
 """
 
 import argparse
+import functools
 import glob
 import os
 import re
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 
+from checks import Failed, LeftOut, expect, run_all
 from project import ROOT, version
 
 BUILD = os.path.join(ROOT, "build")
@@ -69,14 +71,6 @@ target_link_libraries(by-cmake-loaded PRIVATE opjournal::dl)
 """
 
 
-class Failed(Exception):
-    """Why a test is not passed."""
-
-
-class LeftOut(Exception):
-    """Why a test cannot be made here."""
-
-
 def run(*command, directory=ROOT, variables=None, accepts=(0,)):
     """What a command prints on standard output."""
     environment = {**os.environ, **(variables or {})}
@@ -86,11 +80,6 @@ def run(*command, directory=ROOT, variables=None, accepts=(0,)):
     if done.returncode not in accepts:
         raise Failed(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
     return done.stdout
-
-
-def expect(what, got, wanted):
-    if got != wanted:
-        raise Failed(f"{what}: got {got!r}, wanted {wanted!r}")
 
 
 def needs_shared(program):
@@ -292,29 +281,16 @@ TESTS = [
 ]
 
 
+def in_its_own_directory(test):
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work:
+        test(work)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="also compile in the clean system")
     options = parser.parse_args()
-    failed = passed = 0
-    with tempfile.TemporaryDirectory() as work:
-        for number, (name, test, is_slow) in enumerate(TESTS):
-            if is_slow and not options.full:
-                continue
-            own = os.path.join(work, str(number))
-            os.mkdir(own)
-            try:
-                test(own)
-            except LeftOut as why:
-                print(f"left out: {name}: {why}", flush=True)
-            except (Failed, OSError, subprocess.TimeoutExpired) as why:
-                failed += 1
-                print(f"not ok {name}\n{why}", flush=True)
-            else:
-                passed += 1
-                print(f"ok {name}", flush=True)
-            shutil.rmtree(own, ignore_errors=True)
-    return 1 if failed or not passed else 0
+    return run_all((name, functools.partial(in_its_own_directory, test)) for name, test, is_slow in TESTS if options.full or not is_slow)
 
 
 if __name__ == "__main__":

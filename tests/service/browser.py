@@ -7,21 +7,11 @@ import shutil
 import signal
 import subprocess
 
-from fleet import PATIENCE, ROOT, Failed, Fleet, die_with_parent, expect
-from project import library_path, unpacked  # fleet.py, by way of the server, says where it is
+from fleet import PATIENCE, ROOT, Fleet, die_with_parent
+from checks import Failed, LeftOut, expect, install  # fleet, by way of the server, says where these are
+from project import library_path, unpacked
 
 ROOM = os.path.join(ROOT, "tests", "service", "browser")
-
-
-class LeftOut(Exception):
-    """Why this machine cannot have it."""
-
-
-def install(what, *command):
-    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise LeftOut(f"{what} is not to be had: {done.stderr[-1000:]}")
-    return done.stdout.strip()
 
 
 def find_chromium():

@@ -14,21 +14,13 @@ import urllib.parse
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "servers"))
 from minio import Server, die_with_parent, find_minio, free_port  # noqa: E402
+from checks import Failed  # noqa: E402  minio says where it is
 
 PROGRAM = os.path.join(ROOT, "build", "service", "go-service")
 # For what happens at once where all is well: longer only on a machine that is very busy, or where something hangs.
 PATIENCE = 60
 
 APPLIED, NONE, UNKNOWN = "applied", "none", "unknown"
-
-
-class Failed(Exception):
-    """Why a test is not passed."""
-
-
-def expect(what, got, wanted):
-    if got != wanted:
-        raise Failed(f"{what}: got {got!r}, wanted {wanted!r}")
 
 
 def until(what, condition, seconds=PATIENCE):

@@ -6,7 +6,8 @@ import random
 import threading
 import time
 
-from fleet import APPLIED, NONE, UNKNOWN, PATIENCE, Failed, expect, quoted
+from fleet import APPLIED, NONE, UNKNOWN, PATIENCE, quoted
+from checks import Failed, expect  # fleet, by way of the server, says where it is
 
 FILES = ["archive.tar.gz", "image.iso", "päckchen/ü.zip"]
 FLAGS = ["dark-mode", "new-checkout"]

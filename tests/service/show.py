@@ -16,7 +16,8 @@ import sys
 import threading
 
 from browser import Browser
-from fleet import Failed, Fleet, free_port, quoted
+from fleet import Fleet, free_port, quoted
+from checks import Failed  # fleet, by way of the server, says where it is
 
 FILES = ["go1.26.tar.gz", "node-v20.tar.gz", "rust-1.95.tar.xz"]
 FLAGS = [("dark-mode", True), ("new-checkout", False), ("banner", "blue")]

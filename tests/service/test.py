@@ -9,16 +9,17 @@ Needs build/service/go-service and MinIO: `make test-service` makes and installs
 
 import argparse
 import collections
+import functools
 import random
 import re
 import signal
 import socket
 import subprocess
 import sys
-import traceback
 
 import browser
-from fleet import APPLIED, PROGRAM, PATIENCE, UNKNOWN, Failed, Fleet, ask, expect, free_port, quoted, until
+from fleet import APPLIED, PROGRAM, PATIENCE, UNKNOWN, Fleet, ask, free_port, quoted, until
+from checks import Failed, expect, run_all  # fleet, by way of the server, says where it is
 from load import Load
 
 # Often enough that nobody waits for it.
@@ -240,21 +241,11 @@ def main():
     parser.add_argument("--full", action="store_true", help="also what takes long or needs a browser")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32), help="of the load's choices")
     options = parser.parse_args()
-    passed = failed = 0
-    for name, test, is_slow in TESTS:
-        if options.tests and not any(word in name for word in options.tests) or is_slow and not options.full:
-            continue
-        try:
-            test(options)
-        except browser.LeftOut as why:
-            print(f"left out: {name}: {why}", flush=True)
-        except Exception as why:  # Also a mistake in the test: the others are run all the same.
-            failed += 1
-            print(f"not ok {name}\n{why if isinstance(why, Failed) else traceback.format_exc()}", flush=True)
-        else:
-            passed += 1
-            print(f"ok {name}", flush=True)
-    return 1 if failed or not passed else 0
+    return run_all(
+        (name, functools.partial(test, options))
+        for name, test, is_slow in TESTS
+        if (options.full or not is_slow) and (not options.tests or any(word in name for word in options.tests))
+    )
 
 
 if __name__ == "__main__":
