@@ -165,7 +165,7 @@ mod tests {
             assert!(members(object.as_bytes(), depth + 1).is_ok());
             assert!(members(object.as_bytes(), depth).is_err());
         }
-        let bottomless = "[".repeat(1_000_000);
+        let bottomless = "[".repeat(if cfg!(miri) { 1_000 } else { 1_000_000 });
         assert!(canonical(bottomless.as_bytes(), usize::MAX).is_err());
     }
 

@@ -461,7 +461,8 @@ mod tests {
 
     #[test]
     fn every_byte_is_told_from_plain_ones_at_every_place() {
-        for length in [0, 1, 15, 16, 17, 31, 32, 40] {
+        let lengths: &[usize] = if cfg!(miri) { &[0, 1, 17] } else { &[0, 1, 15, 16, 17, 31, 32, 40] };
+        for &length in lengths {
             assert_eq!(plain_length(&vec![b'x'; length]), length);
             for place in 0..length {
                 for byte in 0..=u8::MAX {

@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_not_as_long_as_what_it_is_about() {
-        let long = "x".repeat(100_000);
+        let long = "x".repeat(5_000);
         for text in [format!(r#"{{"op":"{long}"}}"#), format!(r#"{{"op":"State","{long}":1}}"#)] {
             let (_, field, message) = refusal(text);
             assert!(field.is_some_and(|field| field.len() < 1_000) && message.len() < 3_000);
@@ -322,7 +322,7 @@ mod tests {
         assert_eq!(refusal("[7]").2, "query 0: a query is a JSON object");
         assert_eq!(refusal(r#"{"op":"State"}x"#).2, "text after the end of the value at byte 14");
         assert_eq!(refusal(b"{\"op\":\"IntGet\",\"Key\":\"\xff\"}").2, "query 0, field \"Key\": invalid UTF-8 at byte 22");
-        let deep = format!(r#"{{"op":"MapGet","Key":"m","MapKey":{}1"#, "[".repeat(1_000_000));
+        let deep = format!(r#"{{"op":"MapGet","Key":"m","MapKey":{}1"#, "[".repeat(if cfg!(miri) { 1_000 } else { 1_000_000 }));
         assert_eq!(refusal(deep).2, "query 0, field \"MapKey\": nested too deeply at byte 161");
         let error = crate::Error::from(answer(b"[{}]", &state(), &Context, &mut Vec::new()).expect_err("refused"));
         assert_eq!((error.status, &error.details["query"], &error.details["field"]), (crate::Status::Invalid, &0.into(), &"op".into()));

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "servers"))
 from minio import die_with_parent  # noqa: E402
@@ -96,8 +97,16 @@ class Worker(Child):
 
     def ready(self, seconds):
         if not self.is_ready:
-            self.answer(seconds)
+            self.told("ready", seconds)
             self.is_ready = True
+
+    def told(self, word, seconds):
+        """The answer that begins with a word. One before it belongs to what was asked earlier, and came too late to be waited for."""
+        end = time.monotonic() + seconds
+        while True:
+            answer = self.answer(end - time.monotonic())
+            if answer.startswith(word):
+                return answer
 
     def has_written(self):
         with open(self.ledger) as file:

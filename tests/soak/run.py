@@ -133,13 +133,20 @@ class Round:
         self.thaw(float("inf"))
         self.look_for_crashes()
         time.sleep(quiet)
-        digests = {}
-        with self.finding_silence():
-            for worker in self.workers:
+        for worker in self.workers:
+            with self.finding_silence():
                 worker.ready(CALM)
                 worker.tell("stop")
-            for worker in self.workers:
-                worker.answer(CALM)
+        stopped = []
+        for worker in self.workers:
+            with self.finding_silence():
+                worker.told("stopped", CALM)
+                stopped.append(worker)
+        for worker in self.workers:
+            if worker not in stopped:
+                worker.kill()  # It would write while the others are compared.
+        self.workers = stopped
+        digests = {}
         state = os.path.join(self.work, "state")
         for worker in self.workers:
             self.look(worker, digests, state)
@@ -162,7 +169,8 @@ class Round:
     def look(self, worker, digests, state):
         with self.finding_silence():
             worker.ready(CALM)
-            words, _, stats = worker.ask(f"look {state}", CALM).partition(" {")
+            worker.tell(f"look {state}")
+            words, _, stats = worker.told("digests", CALM).partition(" {")
             for number, digest in enumerate(words.split()[1:]):
                 digests[f"{worker.name}.{number}"] = digest
             figures = json.loads("{" + stats)["namespaces"][self.name]
