@@ -142,12 +142,12 @@ def figures(value, title=""):
         names = list(dict.fromkeys(name for row in listed for name, cell in row.items() if not isinstance(cell, dict)))
         return ([f"{title}:"] if title else []) + table(names, [[row.get(name) for name in names] for row in listed])
     deep = {name: cell for name, cell in value.items() if isinstance(cell, dict) or rows(cell)}
-    plain = [(name.replace("_", " "), cell) for name, cell in value.items() if name not in deep]
+    plain = [(name, cell) for name, cell in value.items() if name not in deep]
     lines = [f"{title}:"] if title and plain else []
     if plain:
         lines += table(["figure", "value"], plain)
     for name, inner in deep.items():
-        lines += figures(inner, f"{title} {name}".strip().replace("_", " "))
+        lines += figures(inner, f"{title} {name}".strip())
     return lines
 
 
