@@ -5,7 +5,6 @@ use super::folds::Audit;
 use super::history::{About, Ending, History, ReplicaId, Settlement, Violation, What};
 use super::loud::Said;
 use super::model::{BatchId, log_of};
-use super::plan::{Lateness, Peers};
 use super::world::Time;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,7 +51,7 @@ impl Findings<'_> {
     }
 
     /// Together with the peer, "while no PUT is late" is what happened, not what the plan allows.
-    pub fn excused_beside_peers(&self, peers: Peers, violation: &Violation) -> bool {
+    pub fn excused_beside_peers(&self, violation: &Violation) -> bool {
         match violation.about {
             About::Other => false,
             // P1, P2: a PUT that surfaces after its fold may count twice, and one that is stamped late counts on the peer's side.
@@ -68,8 +67,9 @@ impl Findings<'_> {
                     })
             }
             About::Gone(id) => {
-                // A peer that freezes between two pages of a LIST, and folds what it saw, deletes what it did not see.
-                peers.lateness == Lateness::Peers || self.is_of_peer(id) && self.is_late()
+                // A peer that was held up between two pages of a LIST, and folds what it saw, deletes what it did not see.
+                let is_held_up = self.audit_of(id).is_some_and(|audit| audit.held_up.is_some());
+                is_held_up || self.is_of_peer(id) && self.is_late()
             }
             // P3: a fold by the peer drops the proof that would have told.
             About::Unsettled(id) => {
@@ -185,15 +185,7 @@ impl Findings<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peer::Settings;
     use serde_json::json;
-
-    const PEERS: Peers = Peers {
-        count: 1,
-        settings: Settings { interval: 1, threshold: 1, aged_after: 1, patience: 1, clock_ahead: 0 },
-        think: 1,
-        lateness: Lateness::None,
-    };
 
     /// One batch of a replica and one of a peer, submitted at 10 and 20.
     fn history() -> History {
@@ -205,10 +197,10 @@ mod tests {
         history
     }
 
-    fn is_excused(audit: Audit, lateness: Lateness, about: About) -> bool {
+    fn is_excused(audit: Audit, about: About) -> bool {
         let (history, audits) = (history(), BTreeMap::from([("n".to_owned(), audit)]));
         let findings = Findings { history: &history, audits: &audits, peers: &BTreeSet::from([7]), said: &[], margin: 2 };
-        findings.excused_beside_peers(Peers { lateness, ..PEERS }, &Violation::new(30, "P", "what").about(about))
+        findings.excused_beside_peers(&Violation::new(30, "P", "what").about(about))
     }
 
     fn late() -> Audit {
@@ -219,32 +211,39 @@ mod tests {
     fn nothing_is_excused_while_nothing_is_late() {
         for about in [About::Other, About::Twice, About::Failed(0), About::Gone(0), About::Gone(1), About::Order(0, 1), About::Unsettled(0)]
         {
-            assert!(!is_excused(Audit::default(), Lateness::Puts, about), "{about:?}");
+            assert!(!is_excused(Audit::default(), about), "{about:?}");
         }
     }
 
     #[test]
     fn what_is_late_may_count_twice_and_not_vanish() {
-        assert!(is_excused(late(), Lateness::Puts, About::Twice));
-        assert!(is_excused(late(), Lateness::Puts, About::Failed(0)));
-        assert!(is_excused(late(), Lateness::Puts, About::Gone(1)), "the peer's own");
-        assert!(!is_excused(late(), Lateness::Puts, About::Gone(0)));
-        assert!(is_excused(late(), Lateness::Peers, About::Gone(0)));
-        assert!(!is_excused(late(), Lateness::Peers, About::Other));
+        assert!(is_excused(late(), About::Twice));
+        assert!(is_excused(late(), About::Failed(0)));
+        assert!(is_excused(late(), About::Gone(1)), "the peer's own");
+        assert!(!is_excused(late(), About::Gone(0)));
+        assert!(!is_excused(late(), About::Other));
+    }
+
+    #[test]
+    fn what_a_list_of_a_peer_passed_may_vanish_and_nothing_else() {
+        let held_up = || Audit { held_up: Some(5), ..Audit::default() };
+        assert!(is_excused(held_up(), About::Gone(0)));
+        assert!(!is_excused(held_up(), About::Twice));
+        assert!(!is_excused(held_up(), About::Other));
     }
 
     #[test]
     fn an_outcome_stays_unknown_only_where_a_proof_was_missing_meanwhile() {
         let without = |from, to| Audit { proofless: vec![(from, to)], ..Audit::default() };
-        assert!(is_excused(without(12, 15), Lateness::None, About::Unsettled(0)));
-        assert!(is_excused(without(3, 8), Lateness::None, About::Unsettled(0)));
-        assert!(!is_excused(without(3, 7), Lateness::None, About::Unsettled(0)));
+        assert!(is_excused(without(12, 15), About::Unsettled(0)));
+        assert!(is_excused(without(3, 8), About::Unsettled(0)));
+        assert!(!is_excused(without(3, 7), About::Unsettled(0)));
     }
 
     #[test]
     fn a_repeated_put_of_the_peer_is_ordered_by_its_last_stamp() {
         let restamped = Audit { restamped: BTreeSet::from([1]), ..Audit::default() };
-        assert!(is_excused(restamped, Lateness::None, About::Order(0, 1)));
+        assert!(is_excused(restamped, About::Order(0, 1)));
     }
 }
 

@@ -111,6 +111,7 @@ pub const GROUPS: &[Group] = &[
             "write applied",
             "write unknown",
             "a PUT was late",
+            "LIST held up",
         ],
     },
     Group { title: "beside the peer", prefix: "seen: ", seeds: SEEDS, entries: &["rollup of a peer", "delete by a peer", "new chain"] },

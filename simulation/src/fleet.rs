@@ -70,6 +70,7 @@ struct Inner {
     peers: Vec<peers::Place>,
     /// The processes of all of them, past ones included.
     were_peers: Vec<(ProcessId, ReplicaId)>,
+    held_up: BTreeMap<String, Time>,
 }
 
 /// A place in the fleet: one process, and the journals that are open in it.
@@ -155,6 +156,7 @@ impl Fleet {
                 unsettled: Vec::new(),
                 peers: Vec::new(),
                 were_peers: Vec::new(),
+                held_up: BTreeMap::new(),
             }),
         }));
         for _ in 0..fleet.0.plan.replicas {

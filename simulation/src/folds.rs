@@ -33,6 +33,8 @@ pub struct Company {
     pub peers: BTreeSet<ProcessId>,
     /// Persons.
     pub operators: BTreeSet<ProcessId>,
+    /// When, in each namespace, a LIST of a peer first took too long for the mark that comes of it.
+    pub held_up: BTreeMap<String, Time>,
 }
 
 /// What came of a namespace.
@@ -52,6 +54,8 @@ pub struct Audit {
     pub counts: Counts,
     /// When something that is late for the peer came first: a void segment, or one that surfaced after it was folded.
     pub late: Option<Time>,
+    /// When a LIST of a peer first took too long for the mark that comes of it: that may pass segments which no page showed.
+    pub held_up: Option<Time>,
     /// From when to when the rollup was one without a proof.
     pub proofless: Vec<(Time, Time)>,
     /// Batches whose segment was written, and so stamped, more than once.
@@ -155,7 +159,7 @@ pub fn audit(changes: &[Change], namespace: &str, constants: Constants, company:
     let prefix = if namespace.is_empty() { ".metadata/.root/".to_owned() } else { format!(".metadata/{namespace}/") };
     let mut auditor = Auditor {
         constants,
-        audit: Audit::default(),
+        audit: Audit { held_up: company.held_up.get(namespace).copied(), ..Audit::default() },
         live: BTreeMap::new(),
         void_and_gone: BTreeMap::new(),
         rollup: Rollup::default(),

@@ -70,6 +70,8 @@ pub struct Peer {
     newest: Option<(i128, Time)>,
     /// The state of the last good tick, as canonical JSON.
     pub state: Option<String>,
+    /// Is told how long each LIST took, before anything is done with what it showed.
+    pub listed: Box<dyn Fn(Time) + Send + Sync>,
 }
 
 /// Writes the segments of one namespace of a peer.
@@ -96,8 +98,16 @@ impl Peer {
     pub fn new(process: Arc<Process>, store: Arc<dyn Store>, namespace: &str, settings: Settings) -> (Peer, Writer) {
         let requests = Requests { process, store, patience: settings.patience };
         let writer = Writer { requests: requests.clone(), settings, namespace: namespace.to_owned(), last_key: 0 };
-        let peer =
-            Peer { requests, settings, namespace: namespace.to_owned(), bodies: BTreeMap::new(), was_due: 0, newest: None, state: None };
+        let peer = Peer {
+            requests,
+            settings,
+            namespace: namespace.to_owned(),
+            bodies: BTreeMap::new(),
+            was_due: 0,
+            newest: None,
+            state: None,
+            listed: Box::new(|_| ()),
+        };
         (peer, writer)
     }
 
@@ -121,7 +131,9 @@ impl Peer {
 
     async fn try_tick(&mut self, writer: &mut Writer) -> Result<Done, String> {
         let mut done = Done::default();
+        let begun = self.requests.process.world().now();
         let listed = self.requests.list(&prefix(&self.namespace)).await?;
+        (self.listed)(self.requests.process.world().now() - begun);
         let rollup = match self.read_rollup().await? {
             Some(rollup) => rollup,
             None => {

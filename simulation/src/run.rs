@@ -112,7 +112,11 @@ fn judge(
 ) -> Vec<Violation> {
     let changes = bucket.history();
     let peers = fleet.peers();
-    let company = Company { peers: peers.iter().map(|(process, _)| *process).collect(), operators: fleet.operator().into_iter().collect() };
+    let company = Company {
+        peers: peers.iter().map(|(process, _)| *process).collect(),
+        operators: fleet.operator().into_iter().collect(),
+        held_up: fleet.held_up(),
+    };
     let peers: BTreeSet<ReplicaId> = peers.into_iter().map(|(_, replica)| replica).collect();
     let mut violations = Vec::new();
     let mut audits = BTreeMap::new();
@@ -138,9 +142,9 @@ fn judge(
     }
     let margin = 2 * plan.constants().skew + 2 * SECOND;
     let findings = Findings { history, audits: &audits, peers: &peers, said, margin };
-    if let Some(peers) = plan.peers {
+    if plan.peers.is_some() {
         let before = violations.len();
-        violations.retain(|violation| !findings.excused_beside_peers(peers, violation));
+        violations.retain(|violation| !findings.excused_beside_peers(violation));
         counts.add_many("peer: excused", (before - violations.len()) as u64);
     }
     match plan.profile {

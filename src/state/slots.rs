@@ -144,12 +144,14 @@ fn home(hash: u64, slots: usize) -> usize {
 mod tests {
     use super::*;
 
+    const NAMES: u32 = if cfg!(miri) { 200 } else { 5000 };
+
     #[test]
     fn every_name_is_found_and_no_other() {
-        let names: Vec<String> = (0..5000).map(|number| format!("name/{number}")).collect();
+        let names: Vec<String> = (0..NAMES).map(|number| format!("name/{number}")).collect();
         let mut slots = Slots::new();
         let hashes: Vec<u64> = names.iter().map(|name| hash(&slots.hasher(), name.as_bytes())).collect();
-        let starts: Vec<u32> = (0..5000).map(|ordinal| ordinal * 20).collect();
+        let starts: Vec<u32> = (0..NAMES).map(|ordinal| ordinal * 20).collect();
         let few = slots.add(&starts[..FEWEST - 1], &hashes[..FEWEST - 1]);
         assert!(few.is_empty());
         let some = slots.add(&starts[..FEWEST], &hashes[..FEWEST]);
@@ -160,16 +162,16 @@ mod tests {
             assert_eq!(find(&all, name), Some((ordinal, ordinal * 20)));
             assert_eq!(find(&some, name), (ordinal < FEWEST).then_some((ordinal, ordinal * 20)));
         }
-        assert_eq!(slots.find(all, slots.hash(b"name/5000"), |_| false), None);
+        assert_eq!(slots.find(all, slots.hash(b"name/x"), |_| false), None);
     }
 
     #[test]
     fn what_was_changed_is_told_and_little_else() {
-        let names: Vec<String> = (0..5000).map(|number| format!("name/{number}")).collect();
+        let names: Vec<String> = (0..NAMES).map(|number| format!("name/{number}")).collect();
         let mut slots = Slots::new();
         let hashes: Vec<u64> = names.iter().map(|name| hash(&slots.hasher(), name.as_bytes())).collect();
-        let one = slots.add(&[0; 5000], &hashes);
-        let other = slots.add(&[0; 5000], &hashes);
+        let one = slots.add(&[0; NAMES as usize], &hashes);
+        let other = slots.add(&[0; NAMES as usize], &hashes);
         let changed =
             |range: &Range<u32>| names.iter().filter(|name| slots.may_be_changed(range.clone(), slots.hash(name.as_bytes()))).count();
         assert_eq!((changed(&one), changed(&other)), (0, 0));

@@ -41,6 +41,22 @@ impl Fleet {
         is_spared && self.inner().were_peers.iter().any(|(peer, _)| *peer == process)
     }
 
+    /// When a LIST of a peer first took so long, in each namespace, that its mark may pass what an early page did not show: that was
+    /// stamped up to D before it was visible, and is aged by a stamp on the last page, of a clock that may be ahead.
+    pub fn held_up(&self) -> BTreeMap<String, Time> {
+        self.inner().held_up.clone()
+    }
+
+    fn peer_listed(&self, namespace: &str, lasted: Time) {
+        let constants = self.0.plan.constants();
+        if lasted + constants.fold_age / 3 + constants.skew + SECOND >= constants.fold_age {
+            let now = self.now();
+            let mut inner = self.inner();
+            inner.held_up.entry(namespace.to_owned()).or_insert(now);
+            inner.counts.add("peer: LIST held up");
+        }
+    }
+
     fn start_peer(&self, place: usize, peers: Peers) {
         let mut inner = self.inner();
         let replica = inner.replicas;
@@ -58,7 +74,9 @@ impl Fleet {
         drop(inner);
         for name in &self.0.plan.namespaces {
             let store = self.0.bucket.client(&process);
-            let (peer, for_empty) = Peer::new(process.clone(), store.clone(), name, peers.settings);
+            let (mut peer, for_empty) = Peer::new(process.clone(), store.clone(), name, peers.settings);
+            let (fleet, listed) = (self.clone(), name.clone());
+            peer.listed = Box::new(move |lasted| fleet.peer_listed(&listed, lasted));
             let (_, for_batches) = Peer::new(process.clone(), store, name, peers.settings);
             let (fleet, life, name) = (self.clone(), process.clone(), name.clone());
             process.spawn("ticks of a peer", Box::pin(async move { fleet.ticks_of_peer(place, replica, life, peer, for_empty).await }));

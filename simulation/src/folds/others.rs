@@ -30,7 +30,8 @@ impl Auditor {
                 expected.apply(op)?;
             }
         }
-        let is_certain = self.audit.late.is_none() && !self.live.keys().any(|name| self.is_restamped(name));
+        let is_held_up = self.audit.held_up.is_some_and(|since| since <= at);
+        let is_certain = self.audit.late.is_none() && !is_held_up && !self.live.keys().any(|name| self.is_restamped(name));
         if expected != state && is_certain {
             self.violate(
                 at,
@@ -301,6 +302,21 @@ mod tests {
         assert_eq!(late(false, (60, 4), &[1, 2, 3, 4]), None);
         assert_eq!(late(true, (60, 4), &[1, 2, 3, 4]), Some(130 * SECOND), "the mark does not reach it");
         assert_eq!(late(true, (85, 3), &[1, 2, 3, 4, 3]), Some(130 * SECOND), "the peer folds it again");
+    }
+
+    #[test]
+    fn a_fold_passes_what_a_list_did_not_show_only_where_that_was_held_up() {
+        let promises = |held_up: Option<u64>| {
+            let mut hand = folded();
+            hand.segment(51, 3, 67);
+            hand.segment(52, 4, 68);
+            hand.peer_folds(90, (52, 4), &[1, 2, 4]);
+            hand.company.held_up.extend(held_up.map(|second| ("n".to_owned(), second * SECOND)));
+            hand.promises()
+        };
+        assert_eq!(promises(None), ["the peer"]);
+        assert_eq!(promises(Some(91)), ["the peer"]);
+        assert_eq!(promises(Some(89)), [""; 0]);
     }
 
     #[test]
