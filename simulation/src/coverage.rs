@@ -186,6 +186,7 @@ pub const GROUPS: &[Group] = &[
             "rollup downloaded after its head",
             "advanced without download",
             "LIST again: it is old",
+            "LIST again: a peer may have folded an own segment",
             "LIST again: another overtook it",
             "LIST again: an own fold came between",
             "LIST shared by namespaces",

@@ -395,6 +395,15 @@ impl Memory {
             reached("LIST again: strays need one after the rollup");
             return Err(Refusal::ListAgain);
         }
+        // What this LIST began too early to show stays behind everything else, unless the rollup tells that it is folded.
+        let may_count_twice = |own: &Own| {
+            let is_told = |expires| rollup.head.tells_since(timing.earliest_stamp(expires));
+            listing.began < own.ended && !listing.segments.contains_key(&own.segment.key) && !own.segment.expires().is_some_and(is_told)
+        };
+        if self.own.iter().any(may_count_twice) {
+            reached("LIST again: a peer may have folded an own segment");
+            return Err(Refusal::ListAgain);
+        }
         let missing = self.without_body(&places);
         if !missing.is_empty() {
             return Err(Refusal::Fetch(missing));
@@ -594,30 +603,48 @@ mod tests {
 
     const WRITER: &str = "w";
 
-    /// What a writer is told of its acknowledged segment, which it sees first in a LIST beside a rollup that names it.
-    fn joined(stamp_after_expiry: Duration, since: Stamp) -> Joined {
-        let timing = Timing::new(&Settings::default());
-        let expires = Stamp::from_millis(1_800_000_016_000);
-        let body =
-            segment::encode([br#"{"op":"IntAdd","Key":"a","Delta":1}"#.to_vec()].iter().map(Vec::as_slice), WRITER, expires, Count::ZERO);
-        let own = Segment::read(KeyMaker::default().next(Stamp::from_millis(1_800_000_000_000), 1), &body, &Limits::default());
-        let place = Place { stamp: expires + stamp_after_expiry, key: own.key.clone() };
-        let listing = |began, shown: &[&Place]| Listing {
+    /// Milliseconds.
+    const EXPIRES_AFTER: i64 = 16_000;
+
+    /// Milliseconds after the own segment was sent.
+    fn at(after: i64) -> Stamp {
+        Stamp::from_millis(1_800_000_000_000 + after)
+    }
+
+    fn listing(began: u64, shown: &[&Place]) -> Listing {
+        Listing {
             began: Reading(began),
             ended: Reading(began),
-            date: place.stamp,
+            date: at(EXPIRES_AFTER),
             is_one_page: true,
             rollup: None,
             segments: shown.iter().map(|place| (place.key.clone(), ListedSegment { stamp: place.stamp, size: 1 })).collect(),
-        };
+        }
+    }
+
+    fn found(head: Head) -> HeldRollup {
+        HeldRollup { etag: Some(ETag("1".to_owned())), head, state: State::empty(), read_at: Reading(2) }
+    }
+
+    /// A replica that had a good tick, and wrote a segment whose PUT ended at 1.
+    fn with_own() -> (Memory, Arc<Segment>, Timing) {
+        let timing = Timing::new(&Settings::default());
+        let op = br#"{"op":"IntAdd","Key":"a","Delta":1}"#;
+        let body = segment::encode(std::iter::once(op.as_slice()), WRITER, at(EXPIRES_AFTER), Count::ZERO);
+        let own = Segment::read(KeyMaker::default().next(at(0), 1), &body, &Limits::default());
         let mut memory = Memory::new(WRITER.to_owned(), Reading(0));
         memory.join(&listing(0, &[]), None, None, true, Reading(0), &timing).expect("nothing is in the way");
         assert!(memory.add_own(own.clone(), Reading(1)));
+        (memory, own, timing)
+    }
 
+    /// What a writer is told of its acknowledged segment, which it sees first in a LIST beside a rollup that names it.
+    fn joined(stamp_after_expiry: Duration, since: Stamp) -> Joined {
+        let (mut memory, own, timing) = with_own();
+        let place = Place { stamp: at(EXPIRES_AFTER) + stamp_after_expiry, key: own.key.clone() };
         let mut proof = Proof { since, ..Proof::empty() };
         proof.add(&place, &own, place.stamp + Duration::from_secs(60));
-        let head = Head { proof: Some(proof), mark: Mark::at(&place) };
-        let news = HeldRollup { etag: Some(ETag("1".to_owned())), head, state: State::empty(), read_at: Reading(2) };
+        let news = found(Head { proof: Some(proof), mark: Mark::at(&place) });
         let joined = memory.join(&listing(2, &[&place]), None, Some(&news), true, Reading(2), &timing).expect("all is there");
         assert_eq!(memory.own_count(), 0, "it is settled");
         joined
@@ -633,8 +660,31 @@ mod tests {
         assert_eq!(joined(Duration::from_secs(1), Stamp::ZERO).void_own.len(), 1);
     }
 
+    /// How many own segments are left where a LIST that began before the PUT ended does not show it, beside a rollup that nobody proved or
+    /// whose chain began `after` the sending; nothing where a newer LIST is due.
+    fn left_beside(has_proof: bool, after: i64) -> Option<usize> {
+        let (mut memory, own, timing) = with_own();
+        let mark = Mark::at(&Place { stamp: at(after), key: own.key.clone() });
+        let news = found(Head { proof: has_proof.then(|| Proof { since: at(after), ..Proof::empty() }), mark });
+        match memory.join(&listing(0, &[]), None, Some(&news), true, Reading(2), &timing) {
+            Ok(_) => Some(memory.own_count()),
+            Err(Refusal::ListAgain) => None,
+            Err(refusal) => panic!("{refusal:?}"),
+        }
+    }
+
+    #[test]
+    fn what_the_peer_may_have_folded_waits_for_a_list_that_began_later() {
+        for has_proof in [false, true] {
+            assert_eq!(left_beside(has_proof, 1_000), None);
+            // S and a second for whole ones: nothing is stamped earlier.
+            assert_eq!(left_beside(has_proof, -3_000), None);
+            assert_eq!(left_beside(has_proof, -3_001), Some(1));
+        }
+    }
+
     #[test]
     fn a_late_copy_of_what_an_earlier_chain_may_have_folded_means_nothing() {
-        assert!(joined(Duration::from_secs(1), Stamp::from_millis(1_800_000_016_001)).void_own.is_empty());
+        assert!(joined(Duration::from_secs(1), at(EXPIRES_AFTER + 1)).void_own.is_empty());
     }
 }

@@ -301,6 +301,14 @@ pub struct Head {
     pub mark: Mark,
 }
 
+impl Head {
+    /// Whether this tells of everything that was stamped at this moment or later and is folded: by name, or because the mark does not
+    /// reach so far. A fold by the peer names nothing, and the next chain begins after what the peer folded.
+    pub fn tells_since(&self, stamp: Stamp) -> bool {
+        self.proof.as_ref().map_or(self.mark.stamp, |proof| proof.since) < stamp
+    }
+}
+
 /// A rollup that was read whole.
 pub struct Rollup {
     pub head: Head,

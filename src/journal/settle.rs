@@ -58,20 +58,15 @@ pub fn settle(open: &Open, writer: &str, listing: &Listing, rollup: &Head, timin
     if listing.date <= open.expires + timing.settles_after_expiry() && !mutant::is_on(Mutant::SettledAtTheFirstLook) {
         return Verdict::Open;
     }
-    let earliest_stamp = open.encoded_at - timing.skew - Duration::from_secs(1);
     let verdict = match &rollup.proof {
-        _ if open.is_in_doubt => Verdict::Untold,
-        // The chain began anew after the segment was sent: it may have been folded before that.
-        Some(proof) if proof.since >= earliest_stamp => Verdict::Untold,
+        _ if open.is_in_doubt || !rollup.tells_since(timing.earliest_stamp(open.expires)) => Verdict::Untold,
         Some(proof) => {
             let is_writer_known = proof.writers.contains_key(writer);
             let may_be_forgotten = listing.date > open.encoded_at + (WRITERS_ARE_KEPT_FOR - Duration::from_secs(3600));
             // An older key of this writer: had the open one been folded since, it would be the last one.
             if is_writer_known || !may_be_forgotten { Verdict::Failed } else { Verdict::Untold }
         }
-        // Without proof only the mark tells: what it does not reach was not folded.
-        None if rollup.mark.stamp < earliest_stamp => Verdict::Failed,
-        None => Verdict::Untold,
+        None => Verdict::Failed,
     };
     reached(if verdict == Verdict::Failed { "settled as failed" } else { "settled as untold" });
     verdict

@@ -4,6 +4,7 @@
 
 use crate::config::Settings;
 use crate::mutant::{self, Mutant};
+use crate::time::Stamp;
 use std::time::Duration;
 
 const DEFAULT_F: Duration = Duration::from_secs(30);
@@ -57,6 +58,11 @@ impl Timing {
     /// `expires` - T0: D + 2S + 2 s. The two seconds are the granularity of `Date` and of stamps, once each.
     pub fn expires_after(&self) -> Duration {
         self.visible_within + 2 * self.skew + Duration::from_secs(2)
+    }
+
+    /// The earliest stamp that a segment with this `expires` can have: S before T0, and a second for stamps of whole seconds.
+    pub fn earliest_stamp(&self, expires: Stamp) -> Stamp {
+        expires - self.expires_after() - self.skew - Duration::from_secs(1)
     }
 
     /// How far past `expires` the store's `Date` must be before a LIST that does not show a segment is believed: D + S.
