@@ -109,6 +109,8 @@ mutants! {
     AnswersCountWithoutDate: 0 ["P1", "P5"];
     /// A LIST is joined however old it is.
     ListsStayYoung: 0 ["P1", "P5"];
+    /// An own segment that a LIST began too early to show counts, whatever a rollup of the peer may hold.
+    UnlistedMeansUnfolded: 0 ["P1"];
     /// Strays are taken from any LIST.
     StraysFromAnyList: 0 ["P1"];
     /// A LIST that another namespace took along is joined although one that began later was joined before.

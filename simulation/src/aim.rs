@@ -2,7 +2,8 @@
 //! drawn freely, and in most seeds of a plan that is bent towards it. A seed still decides everything else.
 
 use super::faults::Faults;
-use super::plan::{Aimed, Chaos, Plan};
+use super::peer;
+use super::plan::{Aimed, Chaos, Lateness, Peers, Plan, Profile};
 use super::store::{Character, Traffic};
 use super::variety::Variety;
 use super::world::{MILLISECOND, SECOND, Time};
@@ -38,6 +39,8 @@ pub enum Aim {
     SlowReader,
     /// Namespaces share their LISTs, which are slow, with Flushes in between.
     SharedLists,
+    /// The same as `SleepOverAnOwnWrite`, where a peer folds, whose rollup does not name the write.
+    SleepBesideThePeer,
 }
 
 impl Aim {
@@ -55,7 +58,13 @@ impl Aim {
         Aim::FoldRace,
         Aim::SlowReader,
         Aim::SharedLists,
+        Aim::SleepBesideThePeer,
     ];
+
+    /// The profile whose plans it bends.
+    pub fn profile(self) -> Profile {
+        if self == Aim::SleepBesideThePeer { Profile::Peer } else { Profile::Fleet }
+    }
 
     pub fn name(self) -> String {
         format!("{self:?}")
@@ -155,6 +164,24 @@ impl Aim {
                 plan.faults = Faults { slow_answer: 0.1, ..Faults::default() };
                 plan.character.lateness = 16 * SECOND;
                 write_much(plan, 300 * MILLISECOND, 300);
+            }
+            Aim::SleepBesideThePeer => {
+                set_fold_age(plan, 30 * SECOND);
+                // The peer folds, and nobody here.
+                plan.settings.compaction.segment_threshold = 1000;
+                let settings = peer::Settings {
+                    interval: SECOND,
+                    threshold: 1,
+                    aged_after: plan.fold_age,
+                    patience: plan.fold_age / 2,
+                    clock_ahead: 0,
+                };
+                plan.peers = Some(Peers { count: 1, settings, think: SECOND, lateness: Lateness::None });
+                plan.replicas = 2;
+                plan.faults.slow_reads = (400 * MILLISECOND, 900 * MILLISECOND);
+                plan.chaos.aimed = sleep(Traffic::List, 0.1, (36 * SECOND, 43 * SECOND));
+                write_much(plan, SECOND, 600);
+                plan.active = 300 * SECOND;
             }
         }
     }

@@ -21,7 +21,7 @@ impl Ground {
         match self {
             Ground::Drawn(profile) => Plan::of(seed, profile),
             Ground::Aimed(aim) => {
-                let mut plan = Plan::of(seed, Profile::Fleet);
+                let mut plan = Plan::of(seed, aim.profile());
                 aim.bend(&mut plan);
                 plan
             }
@@ -67,6 +67,7 @@ pub fn ground(mutant: Mutant) -> Ground {
         Mutant::TheLatestDateCounts | Mutant::AnswersCountWithoutDate => Aimed(Aim::SlowClock),
         Mutant::OldListsAreJoined => Aimed(Aim::LongSleepAfterList),
         Mutant::ListsStayYoung => Aimed(Aim::SleepOverAnOwnWrite),
+        Mutant::UnlistedMeansUnfolded => Aimed(Aim::SleepBesideThePeer),
         Mutant::StraysFromAnyList | Mutant::NamesLeaveTheProof => Aimed(Aim::ShortSleepAfterList),
         Mutant::VoidCopiesDecide | Mutant::LateAnswersCount => Aimed(Aim::LongSleepAfterWrite),
         Mutant::TheChainIsAChecksumOfKeys => Aimed(Aim::CopiesUnderASleeper),

@@ -140,9 +140,10 @@ impl Plan {
     pub fn draw(seed: u64) -> Plan {
         let mut plan = Plan::of(seed, Profile::draw(seed));
         let mut dice = Dice::new(seed, "aim");
+        let aims: Vec<Aim> = Aim::ALL.iter().copied().filter(|aim| aim.profile() == plan.profile).collect();
         // What bites mutants finds other faults as well.
-        if plan.profile == Profile::Fleet && dice.chance(1.0 / 3.0) {
-            dice.pick(Aim::ALL).bend(&mut plan);
+        if !aims.is_empty() && dice.chance(if plan.profile == Profile::Fleet { 1.0 / 3.0 } else { 1.0 / 8.0 }) {
+            dice.pick(&aims).bend(&mut plan);
         }
         plan
     }

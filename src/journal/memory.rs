@@ -400,7 +400,7 @@ impl Memory {
             let is_told = |expires| rollup.head.tells_since(timing.earliest_stamp(expires));
             listing.began < own.ended && !listing.segments.contains_key(&own.segment.key) && !own.segment.expires().is_some_and(is_told)
         };
-        if self.own.iter().any(may_count_twice) {
+        if self.own.iter().any(may_count_twice) && !mutant::is_on(Mutant::UnlistedMeansUnfolded) {
             reached("LIST again: a peer may have folded an own segment");
             return Err(Refusal::ListAgain);
         }
