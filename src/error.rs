@@ -8,6 +8,10 @@ use std::fmt;
 /// The most bytes of somebody else's words that a message repeats: whoever writes a name of a megabyte need not get it back.
 const MOST_REPEATED: usize = 600;
 
+/// How long the words are that tests of this write. Miri takes minutes for the longer ones.
+#[cfg(test)]
+pub(crate) const LONG_WORDS: usize = if cfg!(miri) { 5_000 } else { 100_000 };
+
 /// What somebody else wrote, as a message repeats it: its beginning, where it is long.
 pub(crate) fn shortened(text: &str) -> Cow<'_, str> {
     if text.len() <= MOST_REPEATED {

@@ -482,7 +482,7 @@ mod tests {
         assert!(reason(count).contains("count"));
         let chain = r#"{"proof":{"count":1,"chain":"00"},"state":{},"mark":{"lm":"0001-01-01T00:00:00Z","key":""}}"#;
         assert!(reason(chain).contains("chain"));
-        let long = "x".repeat(5_000);
+        let long = "x".repeat(crate::error::LONG_WORDS);
         for mark in [format!(r#"{{"lm":"{long}","key":""}}"#), format!(r#""{long}""#)] {
             let body = format!(r#"{{"mark":{mark},"state":{{}}}}"#);
             assert!(read(body.into(), 128).err().expect("refused").len() < 3_000, "a reason is not as long as what it is about");

@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_reason_is_not_as_long_as_what_it_is_about() {
-        let long = "7".repeat(5_000);
+        let long = "7".repeat(crate::error::LONG_WORDS);
         for body in [format!(r#"{{"ops":[{{"op":"{long}"}}]}}"#), format!(r#"{{"format":{long}}}"#)] {
             assert!(read(&body).expect_err("unreadable").reason.len() < 3_000);
         }

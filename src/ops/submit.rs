@@ -411,8 +411,8 @@ mod tests {
 
     #[test]
     fn an_error_is_not_as_long_as_what_it_is_about() {
-        let long = "x".repeat(5_000);
-        let digits = "1".repeat(5_000);
+        let long = "x".repeat(crate::error::LONG_WORDS);
+        let digits = "1".repeat(crate::error::LONG_WORDS);
         for text in [
             format!(r#"{{"op":"{long}"}}"#),
             format!(r#"{{"op":"IntAdd","Key":"a","Delta":1,"{long}":1}}"#),

@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_not_as_long_as_what_it_is_about() {
-        let long = "x".repeat(5_000);
+        let long = "x".repeat(crate::error::LONG_WORDS);
         for text in [format!(r#"{{"op":"{long}"}}"#), format!(r#"{{"op":"State","{long}":1}}"#)] {
             let (_, field, message) = refusal(text);
             assert!(field.is_some_and(|field| field.len() < 1_000) && message.len() < 3_000);
