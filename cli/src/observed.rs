@@ -183,6 +183,10 @@ impl Store for Observed {
     fn is_trusted(&self) -> bool {
         self.store.is_trusted()
     }
+
+    fn release(&self) {
+        self.store.release();
+    }
 }
 
 #[cfg(test)]

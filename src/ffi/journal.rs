@@ -169,8 +169,6 @@ pub extern "C" fn opjournal_close_async(
                 () = slot.cancelled() => handle.close(Some(process.environment.now())).await.map_err(cancelled_close),
             };
             handle.forget(journal);
-            // Who hears of it may open the store again, and one in memory is to be gone by then.
-            drop(handle);
             slot.complete(ended.map(|closed| closed_json(&closed)));
         });
         boundary::write_json(answer, &json!({}));

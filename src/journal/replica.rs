@@ -186,7 +186,7 @@ impl Replica {
         unknown
     }
 
-    /// Ends all namespaces now.
+    /// Ends all namespaces now, and gives up the store.
     pub fn end_all(&self) {
         let open = {
             let mut namespaces = self.namespaces();
@@ -197,6 +197,8 @@ impl Replica {
             open.core.end();
         }
         self.ended.notify_waiters();
+        // The tasks hold the store until they have heard of it. Who is told of a close may open the store again before.
+        self.requests.store.release();
     }
 
     pub fn stats(&self) -> Value {

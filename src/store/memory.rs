@@ -1,5 +1,5 @@
-//! The store behind `memory:NAME`: shared by everything in this process that opens the same name, and gone with the last of
-//! its handles.
+//! The store behind `memory:NAME`: shared by everything in this process that opens the same name, and gone when the last of
+//! it was released or dropped.
 
 use super::{Condition, Deleted, ETag, Failure, Get, GetOptions, Kind, Listed, Object, PAGE, Page, Put, Store};
 use crate::environment::boot_time;
@@ -12,12 +12,16 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::SystemTime;
 
-/// Objects in memory. Clones share them.
+/// Objects in memory. Clones share them, and are released together.
 #[derive(Clone)]
 pub struct MemoryStore {
     url: String,
     shared: Arc<Shared>,
+    claim: Arc<Mutex<Option<Arc<Claim>>>>,
 }
+
+/// What a name stands for, as long as there is one.
+struct Claim(Arc<Shared>);
 
 struct Shared {
     objects: Mutex<Objects>,
@@ -43,24 +47,24 @@ impl Version {
 }
 
 impl MemoryStore {
-    /// The store of this process that is called `name`; a new and empty one if nobody holds it.
+    /// The store of this process that is called `name`; a new and empty one where all that were opened are released or dropped.
     pub fn open(name: &str) -> MemoryStore {
-        static BY_NAME: Mutex<Option<HashMap<String, Weak<Shared>>>> = Mutex::new(None);
+        static BY_NAME: Mutex<Option<HashMap<String, Weak<Claim>>>> = Mutex::new(None);
         let mut guard = BY_NAME.lock().unwrap_or_else(PoisonError::into_inner);
         let by_name = guard.get_or_insert_default();
-        let shared = by_name.get(name).and_then(Weak::upgrade).unwrap_or_else(|| {
-            by_name.retain(|_, shared| shared.strong_count() > 0);
-            let shared = Arc::new(Shared::new(Box::new(steady_clock)));
-            by_name.insert(name.to_owned(), Arc::downgrade(&shared));
-            shared
+        let claim = by_name.get(name).and_then(Weak::upgrade).unwrap_or_else(|| {
+            by_name.retain(|_, claim| claim.strong_count() > 0);
+            let claim = Arc::new(Claim(Arc::new(Shared::new(Box::new(steady_clock)))));
+            by_name.insert(name.to_owned(), Arc::downgrade(&claim));
+            claim
         });
-        MemoryStore { url: format!("memory:{name}"), shared }
+        MemoryStore { url: format!("memory:{name}"), shared: claim.0.clone(), claim: Arc::new(Mutex::new(Some(claim))) }
     }
 
     /// A store of its own, under no name, whose time is `clock`: for tests. Where the clock steps back, the store's time
     /// stands still.
     pub fn with_clock(clock: impl Fn() -> Stamp + Send + Sync + 'static) -> MemoryStore {
-        MemoryStore { url: "memory:".to_owned(), shared: Arc::new(Shared::new(Box::new(clock))) }
+        MemoryStore { url: "memory:".to_owned(), shared: Arc::new(Shared::new(Box::new(clock))), claim: Arc::default() }
     }
 
     /// The objects, and the time of this request.
@@ -176,6 +180,10 @@ impl Store for MemoryStore {
     fn is_trusted(&self) -> bool {
         true
     }
+
+    fn release(&self) {
+        self.claim.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
 }
 
 #[cfg(test)]
@@ -196,6 +204,20 @@ mod tests {
             assert_eq!(other.list("", None).await.expect("a LIST").objects.len(), 0);
             drop((one, two));
             assert_eq!(MemoryStore::open("a name").list("", None).await.expect("a LIST").objects.len(), 0);
+        });
+    }
+
+    #[test]
+    fn a_name_is_free_once_all_are_released_though_someone_still_holds_the_store() {
+        wait(async {
+            let (one, two) = (MemoryStore::open("released"), MemoryStore::open("released"));
+            let held = one.clone();
+            one.put("key", Bytes::from_static(b"value"), Condition::Always).await.expect("a PUT");
+            one.release();
+            assert_eq!(MemoryStore::open("released").list("", None).await.expect("a LIST").objects.len(), 1, "the other one is open");
+            two.release();
+            assert_eq!(MemoryStore::open("released").list("", None).await.expect("a LIST").objects.len(), 0);
+            assert_eq!(held.list("", None).await.expect("a LIST").objects.len(), 1, "who is at work is not disturbed");
         });
     }
 

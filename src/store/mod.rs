@@ -80,6 +80,10 @@ pub trait Store: Send + Sync + 'static {
     fn is_trusted(&self) -> bool {
         false
     }
+
+    /// The journal on this store has ended. What the store has in common with others is let go now: tasks that have yet to hear of the end keep
+    /// the store itself for a moment.
+    fn release(&self) {}
 }
 
 /// What must hold for a PUT to be done.
