@@ -264,3 +264,27 @@ impl JournalHandle {
         Ok(NamespaceHandle::new(engine, self.clone()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ffi::namespace::opjournal_namespace_open;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no clock that counts suspend")]
+    fn a_journal_is_given_back_when_it_is_closed_though_its_namespaces_are_not() {
+        let (config, name) = (r#"{"store":"memory:given-back"}"#, "a");
+        let (mut journal, mut ns) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+        // SAFETY: the texts are as long as is said.
+        let opened = unsafe { opjournal_open(config.as_ptr().cast(), config.len(), Some(&mut journal), None) };
+        assert_eq!(opened, Status::Ok as StatusCode);
+        // SAFETY: it was opened.
+        let journal = unsafe { journal.assume_init() };
+        // SAFETY: as above.
+        let opened = unsafe { opjournal_namespace_open(journal, name.as_ptr().cast(), name.len(), -1, Some(&mut ns), None) };
+        assert_eq!(opened, Status::Ok as StatusCode);
+        let held = JOURNALS.get(journal.0).map(|handle| Arc::downgrade(&handle)).expect("open");
+        assert_eq!(opjournal_close(journal, -1, None), Status::Ok as StatusCode);
+        assert!(held.upgrade().is_none());
+    }
+}

@@ -14,7 +14,8 @@ export OPJOURNAL_TEST_DIR="$work/stores"
 export LD_LIBRARY_PATH="$library_dir"
 export ASAN_OPTIONS=detect_leaks=1
 warnings="-Wall -Wextra -Wpedantic -Werror"
-sanitizers="-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
+without_asan="-g -O1 -fsanitize=undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
+sanitizers="$without_asan -fsanitize=address"
 
 fail() {
     echo "$0: $*" >&2
@@ -29,9 +30,12 @@ $CC -std=c99 $warnings -Iinclude -c "$work/header.c" -o "$work/header.o"
 $CXX -std=c++11 $warnings -Iinclude -x c++ -c "$work/header.c" -o "$work/header.o"
 echo "ok header"
 
+# A program that forks goes without ASan: that of GCC 12 locks its allocator without regard to forks, and a child waits for ever where another
+# thread was in malloc. `make sanitize` runs the same programs under an ASan that does not.
 for test in abi_smoke handles arguments queue fork signals logs; do
+    case $test in fork) flags=$without_asan ;; *) flags=$sanitizers ;; esac
     # shellcheck disable=SC2086
-    $CC -std=gnu11 $warnings $sanitizers -Iinclude "tests/c/$test.c" -o "$work/$test" -L"$library_dir" -lopjournal -pthread
+    $CC -std=gnu11 $warnings $flags -Iinclude "tests/c/$test.c" -o "$work/$test" -L"$library_dir" -lopjournal -pthread
     timeout 300 "$work/$test" || fail "$test failed"
 done
 
@@ -45,10 +49,10 @@ if command -v valgrind > "$work/valgrind"; then
     echo "ok abi_smoke under valgrind"
 fi
 
-# Some seconds of wrong calls; what the sanitizer keeps resident is not bounded.
+# Some seconds of wrong calls.
 # shellcheck disable=SC2086
-$CC -std=gnu11 $warnings $sanitizers -Iinclude tests/c/hostile/*.c -o "$work/hostile" -L"$library_dir" -lopjournal -pthread
-HOSTILE_RSS_MB=0 timeout 300 "$work/hostile" 30000 || fail "hostile failed"
+$CC -std=gnu11 $warnings $without_asan -Iinclude tests/c/hostile/*.c -o "$work/hostile" -L"$library_dir" -lopjournal -pthread
+timeout 300 "$work/hostile" 30000 || fail "hostile failed"
 
 # shellcheck disable=SC2086
 $CC -std=gnu11 $warnings $sanitizers -Iinclude tests/c/dlopen.c -o "$work/dlopen" -ldl -pthread

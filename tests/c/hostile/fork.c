@@ -3,21 +3,36 @@
 #include "hostile.h"
 
 #include <errno.h>
+#include <execinfo.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 _Atomic uint64_t forks;
 
-/* How a child ends that was not refused, and one whose out-parameters were written. */
-enum { NOT_REFUSED = 3, WRITTEN = 4 };
+/* How a child ends that was not refused, one whose out-parameters were written, and one that hangs. */
+enum { NOT_REFUSED = 3, WRITTEN = 4, HANGS = 5 };
+
+/* What a child is doing: it has one thread. */
+static const char *volatile doing;
 
 #define REFUSED(call)                                                                                                                      \
     do {                                                                                                                                   \
+        doing = #call;                                                                                                                     \
         if ((call) != OPJOURNAL_FORKED) {                                                                                                  \
             _exit(NOT_REFUSED);                                                                                                            \
         }                                                                                                                                  \
     } while (0)
+
+/* Says where a child hangs. Not all of this may be called in a handler; where that hangs as well, the next alarm ends the child. */
+static void tell_where(int number) {
+    void *frames[64];
+    signal(number, SIG_DFL);
+    alarm(10);
+    dprintf(STDERR_FILENO, "hostile: a forked child hangs in %s\n", doing);
+    backtrace_symbols_fd(frames, backtrace(frames, 64), STDERR_FILENO);
+    _exit(HANGS);
+}
 
 static void in_child(worker *self) {
     opjournal_completion done;
@@ -26,7 +41,8 @@ static void in_child(worker *self) {
     int descriptor = 55;
     opjournal_buffer *result = pick_buffer(self);
     forgive_leaks();
-    signal(SIGALRM, SIG_DFL);
+    doing = "its own first calls";
+    signal(SIGALRM, tell_where);
     alarm(60);
     REFUSED(opjournal_open(TEXT("{\"store\":\"memory:child\"}"), &out, result));
     REFUSED(opjournal_namespace_open(pick(self, &journals), TEXT("a"), -1, &out, result));
@@ -49,13 +65,18 @@ static void in_child(worker *self) {
     REFUSED(opjournal_log_to_queue(OPJOURNAL_LOG_INFO, pick(self, &queues)));
     REFUSED(opjournal_namespace_close(pick(self, &namespaces)));
     REFUSED(opjournal_close(pick(self, &journals), -1, result));
+    doing = "opjournal_buffer_free";
     opjournal_buffer_free(result);
+    doing = "opjournal_abi_version";
     /* The descriptor is the one that is written whatever the status. */
     _exit(out == 55 && count == 55 && descriptor == -1 && opjournal_abi_version() == OPJOURNAL_ABI_VERSION ? 0 : WRITTEN);
 }
 
 void fork_once(worker *self) {
     int status = 0;
+    /* Loads what a child's backtrace needs: it may be in the midst of an allocation. */
+    void *frame;
+    backtrace(&frame, 1);
     /* The child picks handles as well: nobody else may hold the lock of the ledger as it is made. */
     pthread_mutex_lock(&ledger.lock);
     pid_t child = fork();
