@@ -352,7 +352,11 @@ impl Auditor {
         }
         self.rollup.folded = names;
         for (name, at) in folded {
-            self.ever_folded.entry(name).or_insert(at);
+            let first = self.ever_folded.entry(name).or_insert(at);
+            // A fold from before a person came may land after one that came later, and goes by its own time.
+            if self.audit.tampered.is_some() {
+                *first = at.min(*first);
+            }
         }
         Ok(())
     }

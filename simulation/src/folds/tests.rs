@@ -198,6 +198,27 @@ fn deletes_that_come_too_early_are_found() {
 }
 
 #[test]
+fn a_fold_from_before_a_person_came_goes_by_its_own_time() {
+    let deleted_at = |second| {
+        let mut hand = Hand::default();
+        let person = ProcessId(9);
+        hand.company.operators.insert(person);
+        hand.segment(10, 1, 26);
+        hand.fold(60, &[(10, 1)]);
+        hand.change(62, "rollup.json", ChangeKind::Deleted);
+        hand.changes.last_mut().expect("a change").by = person;
+        // Made at 42 s, and on its way since.
+        (hand.rollup, hand.folds) = (Rollup::default(), Vec::new());
+        hand.fold(42, &[(10, 1)]);
+        hand.changes.last_mut().expect("a change").at = 63 * SECOND;
+        hand.change(second, &name(1), ChangeKind::Deleted);
+        hand.promises()
+    };
+    assert_eq!(deleted_at(75), [""; 0]);
+    assert_eq!(deleted_at(65), ["P7"]);
+}
+
+#[test]
 fn writes_without_a_condition_are_found() {
     let mut hand = Hand::default();
     hand.put(1, &name(1), json!({"ops": []}), Condition::Always);
