@@ -50,6 +50,11 @@ impl Findings<'_> {
         self.audits.values().any(|audit| audit.late.is_some())
     }
 
+    /// Whether the segment of a batch was written, and so stamped, more than once.
+    fn is_restamped(&self, id: BatchId) -> bool {
+        self.audit_of(id).is_some_and(|audit| audit.restamped.contains(&id))
+    }
+
     /// Together with the peer, "while no PUT is late" is what happened, not what the plan allows.
     pub fn excused_beside_peers(&self, violation: &Violation) -> bool {
         match violation.about {
@@ -62,14 +67,14 @@ impl Findings<'_> {
                 self.is_late()
                     || [first, second].iter().any(|id| {
                         let is_given_up = |what: &What| matches!(what, What::Ended(other, Ending::Unknown { .. }) if other == id);
-                        let is_restamped = self.audit_of(*id).is_some_and(|audit| audit.restamped.contains(id));
-                        is_restamped || self.is_of_peer(*id) && self.history.events.iter().any(|event| is_given_up(&event.what))
+                        self.is_restamped(*id) || self.is_of_peer(*id) && self.history.events.iter().any(|event| is_given_up(&event.what))
                     })
             }
             About::Gone(id) => {
                 // A peer that was held up between two pages of a LIST, and folds what it saw, deletes what it did not see.
                 let is_held_up = self.audit_of(id).is_some_and(|audit| audit.held_up.is_some());
-                is_held_up || self.is_of_peer(id) && self.is_late()
+                // One that listed the first copy of a PUT, and reads a rollup whose mark lies between its two stamps, takes it for folded.
+                is_held_up || self.is_of_peer(id) && (self.is_late() || self.is_restamped(id))
             }
             // P3: a fold by the peer drops the proof that would have told.
             About::Unsettled(id) => {
@@ -244,6 +249,13 @@ mod tests {
     fn a_repeated_put_of_the_peer_is_ordered_by_its_last_stamp() {
         let restamped = Audit { restamped: BTreeSet::from([1]), ..Audit::default() };
         assert!(is_excused(restamped, About::Order(0, 1)));
+    }
+
+    #[test]
+    fn a_repeated_put_of_the_peer_may_vanish() {
+        let restamped = || Audit { restamped: BTreeSet::from([0, 1]), ..Audit::default() };
+        assert!(is_excused(restamped(), About::Gone(1)), "the peer's own");
+        assert!(!is_excused(restamped(), About::Gone(0)));
     }
 }
 

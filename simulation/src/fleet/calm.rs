@@ -69,8 +69,8 @@ impl Fleet {
         let plan = &self.0.plan;
         let settings = plan.settings_of(before.place);
         let interval = settings.sync_interval.as_nanos() as Time;
-        // The LISTs of two ticks and the timer between them.
-        let two_lists = SECOND + 8 * plan.character.latency;
+        // The LISTs of two ticks, there and back, and the timer between them. No way takes more than eight times the mean.
+        let two_lists = SECOND + 2 * 2 * 8 * plan.character.latency;
         let list_is_young = 2 * plan.fold_age - plan.fold_age / 3 - 2 * plan.constants().skew;
         let mut namespaces = Vec::new();
         for (now, then) in self.ticks(&before.stands).into_iter().zip(&before.ticks) {

@@ -50,16 +50,16 @@ impl Fleet {
         // A fold by a peer may have made away with what would tell.
         let late = self.waited_for();
         self.inner().is_calm = true;
-        // Longer than an open takes.
+        // Who waits for what stays unknown looks once more.
         outside.pause(2 * SECOND + 20 * plan.character.latency).await;
-        // Who is refused again and again waits anew each time.
+        self.record(What::Calm);
+
+        outside.pause(2 * interval + interval / 4 + 5 * SECOND).await;
+        // Longer than an open takes, also of many pages. Who is refused again and again waits anew each time.
         let still = self.waited_for();
         for (replica, what) in late.into_iter().filter(|(wait, _)| still.contains_key(wait)).map(|(_, left)| left) {
             self.record(What::Waiting { replica, what });
         }
-        self.record(What::Calm);
-
-        outside.pause(2 * interval + interval / 4 + 5 * SECOND).await;
         self.agree("P9: two good ticks after the last fault", false);
         self.storms().await;
         // Aged, stood for two ticks, jitter; as many folds as it takes; then F and two ticks until the deletes.
