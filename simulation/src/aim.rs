@@ -41,6 +41,8 @@ pub enum Aim {
     SharedLists,
     /// The same as `SleepOverAnOwnWrite`, where a peer folds, whose rollup does not name the write.
     SleepBesideThePeer,
+    /// A machine is suspended between two requests, until no answer is young enough to tell store time. It writes as it wakes up.
+    SuspendedMachine,
 }
 
 impl Aim {
@@ -59,11 +61,17 @@ impl Aim {
         Aim::SlowReader,
         Aim::SharedLists,
         Aim::SleepBesideThePeer,
+        Aim::SuspendedMachine,
     ];
 
     /// The profile whose plans it bends.
     pub fn profile(self) -> Profile {
         if self == Aim::SleepBesideThePeer { Profile::Peer } else { Profile::Fleet }
+    }
+
+    /// Whether its seeds are many times as long as others, so that a campaign has few of them.
+    pub fn is_dear(self) -> bool {
+        self == Aim::SuspendedMachine
     }
 
     pub fn name(self) -> String {
@@ -182,6 +190,14 @@ impl Aim {
                 plan.chaos.aimed = sleep(Traffic::List, 0.1, (36 * SECOND, 43 * SECOND));
                 write_much(plan, SECOND, 600);
                 plan.active = 300 * SECOND;
+            }
+            Aim::SuspendedMachine => {
+                plan.chaos.suspended = Some((600 * SECOND, 660 * SECOND));
+                plan.faults = Faults { lost_request: 0.02, lost_answer: 0.02, server_error: 0.05, ..Faults::default() };
+                plan.character.latency = 200 * MILLISECOND;
+                plan.clients = 2;
+                write_much(plan, 10 * SECOND, 400);
+                plan.active = 720 * SECOND;
             }
         }
     }

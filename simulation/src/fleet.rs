@@ -239,6 +239,10 @@ impl Fleet {
             let fleet = self.clone();
             self.outside("misfortunes", async move { fleet.misfortunes(place).await });
         }
+        if let Some(length) = self.0.plan.chaos.suspended {
+            let fleet = self.clone();
+            self.outside("suspend", async move { fleet.suspend(0, length).await });
+        }
         self.start_peers();
         let fleet = self.clone();
         self.outside("a person", async move { fleet.operators().await });

@@ -122,6 +122,8 @@ pub struct Chaos {
     pub clocks_mean: Time,
     /// Where and for how long processes freeze besides.
     pub aimed: Option<Aimed>,
+    /// The process in the first place is suspended once, for at least and at most so long.
+    pub suspended: Option<(Time, Time)>,
 }
 
 /// A freeze that waits for its moment.
@@ -139,11 +141,15 @@ pub struct Aimed {
 impl Plan {
     pub fn draw(seed: u64) -> Plan {
         let mut plan = Plan::of(seed, Profile::draw(seed));
-        let mut dice = Dice::new(seed, "aim");
-        let aims: Vec<Aim> = Aim::ALL.iter().copied().filter(|aim| aim.profile() == plan.profile).collect();
         // What bites mutants finds other faults as well.
-        if !aims.is_empty() && dice.chance(if plan.profile == Profile::Fleet { 1.0 / 3.0 } else { 1.0 / 8.0 }) {
-            dice.pick(&aims).bend(&mut plan);
+        let share = if plan.profile == Profile::Fleet { 1.0 / 3.0 } else { 1.0 / 8.0 };
+        for (stream, is_dear, share) in [("dear aim", true, 1.0 / 500.0), ("aim", false, share)] {
+            let aims: Vec<Aim> = Aim::ALL.iter().copied().filter(|aim| aim.profile() == plan.profile && aim.is_dear() == is_dear).collect();
+            let mut dice = Dice::new(seed, stream);
+            if !aims.is_empty() && dice.chance(share) {
+                dice.pick(&aims).bend(&mut plan);
+                break;
+            }
         }
         plan
     }
@@ -190,6 +196,7 @@ impl Plan {
             crash_at_step: *dice.pick(&[0.0, 0.0, 0.001, 0.005]),
             clocks_mean: *dice.pick(&[0, 20 * SECOND, 100 * SECOND]),
             aimed: None,
+            suspended: None,
         };
         let names: &[&[&str]] = &[&["alpha"], &["alpha"], &[""], &["alpha", "b-2"], &["", "alpha"]];
         let replicas = dice.within(2..5) as usize;
@@ -304,5 +311,21 @@ impl Plan {
         // Each namespace adds up to an eighth.
         let max_age = self.settings.compaction.max_age.map_or(0, |age| age.as_nanos() as Time * 9 / 8);
         self.fold_age.max(2 * self.sync_interval()).max(age_threshold).max(max_age)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_campaign_has_every_aim_and_few_that_are_dear() {
+        const SEEDS: u64 = 10_000;
+        let drawn: Vec<Aim> = (0..SEEDS).filter_map(|seed| Plan::draw(seed).aim).collect();
+        for aim in Aim::ALL {
+            let times = drawn.iter().filter(|other| *other == aim).count() as u64;
+            let expected = if aim.is_dear() { 5..30 } else { 50..SEEDS / 20 };
+            assert!(expected.contains(&times), "{} was drawn {times} times", aim.name());
+        }
     }
 }

@@ -121,6 +121,14 @@ impl Fleet {
         }
     }
 
+    /// A machine is suspended at any time, whatever its process is at.
+    pub(super) async fn suspend(&self, place: usize, length: (Time, Time)) {
+        let (pause, length) = self.dice(|dice| (dice.within(SECOND..30 * SECOND), dice.within(length.0..length.1)));
+        self.0.outside.pause(pause).await;
+        self.freeze(self.place(place).process.id(), length);
+        self.watch_waking(place, length).await;
+    }
+
     /// Waits about `mean` for the next misfortune. `false`: there are none, or no more.
     pub(super) async fn is_struck_after(&self, mean: Time) -> bool {
         if mean == 0 {
