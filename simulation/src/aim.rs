@@ -69,7 +69,7 @@ impl Aim {
         if self == Aim::SleepBesideThePeer { Profile::Peer } else { Profile::Fleet }
     }
 
-    /// Whether its seeds are many times as long as others, so that a campaign has few of them.
+    /// Whether little happens in most of the long time that its seeds simulate, so that a campaign has few of them.
     pub fn is_dear(self) -> bool {
         self == Aim::SuspendedMachine
     }
